@@ -1,0 +1,5 @@
+"""`python -m ponder` is `ponder`."""
+
+from ponder.cli import main
+
+main()

@@ -1,0 +1,252 @@
+"""Reading pictures, PDF pages and video frames that nobody vouches for.
+
+Files come from outside, so every reader is bounded in bytes, pixels, pages and frames, decodes
+nothing before the bounds are checked, and turns whatever a decoder throws into a `MediaError`.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ponder.errors import PonderError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from PIL import Image
+
+PICTURE_SUFFIXES = frozenset(
+    ".png .jpg .jpeg .jpe .jfif .webp .gif .bmp .dib .tif .tiff .ico .ppm .pgm .pbm .pnm .tga "
+    ".avif .jp2 .icns .dds .pcx .sgi .qoi".split()
+)
+VIDEO_SUFFIXES = frozenset(".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ogv .wmv .flv .3gp".split())
+DOCUMENT_SUFFIXES = frozenset([".pdf"])
+
+
+class MediaError(PonderError):
+    """A media file is unreadable, hostile or over a limit; the message says which."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Upper bounds on what one file may cost.
+
+    Attributes:
+        max_bytes: size of the file itself.
+        max_pixels: width x height of a picture as stored, before any scaling.
+        max_side: longer side of a decoded picture in pixels; larger ones are scaled down.
+        max_pages: pages taken from one PDF.
+        max_frames: frames taken from one video, spread evenly.
+        max_decoded_frames: frames decoded while seeking those.
+    """
+
+    max_bytes: int = 512 * 2**20
+    max_pixels: int = 100_000_000
+    max_side: int = 1024
+    max_pages: int = 500
+    max_frames: int = 8
+    max_decoded_frames: int = 20_000
+
+
+DEFAULT_LIMITS = Limits()
+
+
+def read_picture(source: Path | bytes, limits: Limits = DEFAULT_LIMITS) -> Image.Image:
+    """Decode a picture to RGB: EXIF orientation applied, transparency on white, first frame.
+
+    Args:
+        source: a file's path, or the file's bytes.
+        limits: bounds; a picture over `max_pixels` is refused, one over `max_side` scaled down.
+
+    Raises:
+        MediaError: the picture is missing, broken, of no known format, or over a limit.
+    """
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    try:
+        _check_size(source, limits)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns of what the limits below decide
+            stream = io.BytesIO(source) if isinstance(source, bytes) else source
+            with Image.open(stream) as picture:
+                width, height = picture.size
+                if width * height > limits.max_pixels:
+                    raise MediaError(
+                        f"{width}x{height} pixels, over the limit of {limits.max_pixels:,}"
+                    )
+                # JPEG can decode straight to a smaller size, at a fraction of the cost.
+                picture.draft("RGB", (limits.max_side, limits.max_side))
+                picture.load()
+                upright = ImageOps.exif_transpose(picture)
+                return fit(on_white(upright), limits.max_side)
+    except MediaError:
+        raise
+    except UnidentifiedImageError:
+        raise MediaError("not a picture in any known format") from None
+    except Exception as error:  # decoders raise anything at all on hostile input
+        raise MediaError(f"unreadable picture ({type(error).__name__}: {error})") from error
+
+
+def on_white(picture: Image.Image) -> Image.Image:
+    """Return the picture as RGB, its transparent parts on white."""
+    from PIL import Image
+
+    if picture.mode.startswith("I;16") or picture.mode in ("I", "F"):
+        return _stretch(picture)
+    has_alpha = picture.mode in ("RGBA", "LA", "PA", "RGBa", "La")
+    if not has_alpha and "transparency" not in picture.info:
+        return picture.convert("RGB")
+    layer = picture.convert("RGBA")
+    page = Image.new("RGBA", layer.size, "white")
+    page.alpha_composite(layer)
+    return page.convert("RGB")
+
+
+def fit(picture: Image.Image, max_side: int) -> Image.Image:
+    """Scale the picture down so that its longer side is at most `max_side` pixels."""
+    if max(picture.size) <= max_side:
+        return picture
+    from PIL import Image
+
+    scale = max_side / max(picture.size)
+    size = tuple(max(1, round(side * scale)) for side in picture.size)
+    return picture.resize((size[0], size[1]), Image.Resampling.BICUBIC, reducing_gap=2.0)
+
+
+def read_pages(path: Path, limits: Limits = DEFAULT_LIMITS) -> Iterator[tuple[int, Image.Image]]:
+    """Render a PDF's pages as pictures, one at a time.
+
+    Yields:
+        The page's number from 1, and the page as RGB, its longer side `limits.max_side` pixels.
+
+    Raises:
+        MediaError: the file is missing, broken, encrypted or over a limit.
+    """
+    import pypdfium2
+
+    try:
+        _check_size(path, limits)
+        with pypdfium2.PdfDocument(path) as pdf:
+            for number in range(min(len(pdf), limits.max_pages)):
+                yield number + 1, _render(pdf, number, limits)
+    except MediaError:
+        raise
+    except Exception as error:
+        raise MediaError(f"unreadable PDF ({type(error).__name__}: {error})") from error
+
+
+def read_page(path: Path, number: int, limits: Limits = DEFAULT_LIMITS) -> Image.Image:
+    """Render one page of a PDF, numbered from 1; errors as in `read_pages`."""
+    import pypdfium2
+
+    try:
+        _check_size(path, limits)
+        with pypdfium2.PdfDocument(path) as pdf:
+            if not 1 <= number <= len(pdf):
+                raise MediaError(f"page {number} asked for, but the document has {len(pdf)}")
+            return _render(pdf, number - 1, limits)
+    except MediaError:
+        raise
+    except Exception as error:
+        raise MediaError(f"unreadable PDF ({type(error).__name__}: {error})") from error
+
+
+def read_frames(path: Path, limits: Limits = DEFAULT_LIMITS) -> list[tuple[float, Image.Image]]:
+    """Sample a video's frames, evenly spread over its length.
+
+    Returns:
+        At most `limits.max_frames` pairs of a time in seconds and an RGB picture, in order.
+
+    Raises:
+        MediaError: the file is missing, broken, holds no video, or is over a limit.
+    """
+    import av
+
+    try:
+        _check_size(path, limits)
+        with av.open(str(path), metadata_errors="ignore") as container:
+            if not container.streams.video:
+                raise MediaError("no video stream")
+            frames = list(_sample(container, limits))
+    except MediaError:
+        raise
+    except Exception as error:
+        raise MediaError(f"unreadable video ({type(error).__name__}: {error})") from error
+    if not frames:
+        raise MediaError("no frame could be decoded")
+    return frames
+
+
+def _check_size(source: Path | bytes, limits: Limits) -> None:
+    if isinstance(source, bytes):
+        size = len(source)
+    else:
+        if not source.exists():
+            raise MediaError("no such file")
+        if not source.is_file():
+            raise MediaError("not a regular file")
+        size = source.stat().st_size
+    if size == 0:
+        raise MediaError("the file is empty")
+    if size > limits.max_bytes:
+        raise MediaError(f"{size:,} bytes, over the limit of {limits.max_bytes:,}")
+
+
+def _stretch(picture: Image.Image) -> Image.Image:
+    """Map a picture of more than 8 bits a channel onto 0..255 by its own range."""
+    import numpy as np
+    from PIL import Image
+
+    values = np.nan_to_num(np.asarray(picture, dtype=np.float32))
+    low, high = float(values.min()), float(values.max())
+    grey = (values - low) * (255.0 / (high - low) if high > low else 0.0)
+    return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
+
+
+def _render(pdf: object, index: int, limits: Limits) -> Image.Image:
+    page = pdf[index]  # type: ignore[index]
+    try:
+        width, height = page.get_size()  # in points
+        longer = max(width, height)
+        if not (math.isfinite(longer) and min(width, height) > 0):
+            raise MediaError(f"page {index + 1} has no size")
+        bitmap = page.render(scale=limits.max_side / longer)
+        try:
+            picture: Image.Image = bitmap.to_pil().convert("RGB")
+        finally:
+            bitmap.close()
+        return picture
+    finally:
+        page.close()
+
+
+def _sample(container: object, limits: Limits) -> Iterator[tuple[float, Image.Image]]:
+    stream = container.streams.video[0]  # type: ignore[attr-defined]
+    if stream.width * stream.height > limits.max_pixels:
+        raise MediaError(f"frames of {stream.width}x{stream.height} pixels, over the limit")
+    stream.thread_type = "AUTO"
+    step = _seconds(container, stream) / limits.max_frames
+    due, taken = step / 2, 0  # the middle of each of max_frames equal parts
+    for decoded, frame in enumerate(container.decode(stream)):  # type: ignore[attr-defined]
+        if decoded >= limits.max_decoded_frames or taken >= limits.max_frames:
+            return
+        time = float(frame.time or 0.0)
+        if time >= due or step == 0:
+            yield time, fit(frame.to_image().convert("RGB"), limits.max_side)
+            taken += 1
+            due += step
+
+
+def _seconds(container: object, stream: object) -> float:
+    import av
+
+    if stream.duration and stream.time_base:  # type: ignore[attr-defined]
+        return float(stream.duration * stream.time_base)  # type: ignore[attr-defined]
+    if container.duration:  # type: ignore[attr-defined]
+        return float(container.duration) / float(av.time_base)  # type: ignore[attr-defined]
+    return 0.0
