@@ -24,23 +24,8 @@ MAX_REPEATS = 12
 """Pictures kept of one caption; the library has 1,375 stars drawn by one script."""
 
 _COLLECTION_SIZE = 5
-_NO_TITLES = frozenset("unknown unnamed untitled none title test icon image picture".split())  # noqa: SIM905
-    [
-        "unknown",
-        "unnamed",
-        "none",
-        "title",
-        "test",
-        "icon",
-        "image",
-        "picture",
-        "drawing",
-        "clipart",
-    ]
-)
+_NO_TITLES = frozenset(["unknown", "unnamed", "untitled", "none", "title", "test", "icon"])
 _NO_TAGS = frozenset(["hash", "unsorted", "theme", "icons", "lemon theme icon"])
-    ["hash", "unsorted", "theme", "icons", "lemon theme icon", "signs and symbols"]
-)
 # Authors who title in their own language.
 _LANGUAGES = {"rollandin": "it", "guillou": "fr"}
 
