@@ -34,6 +34,7 @@ def gallery(*, part: Literal["demo", "full"] = "demo", out: Path | None = None) 
         styles = ", ".join(f"{rows:,} {style}" for style, rows in counts["styles"].items())
         stdout.print(
             f"{split}: {counts['rows']:,} pictures of {counts['concepts']:,} concepts ({styles})",
+            soft_wrap=True,
             highlight=False,
         )
     for reason, count in manifest["left_out"].items():

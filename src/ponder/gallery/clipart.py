@@ -1,7 +1,8 @@
 """The Open Clip Art Library: pictures with titles and tags of very mixed quality.
 
 Many titles name a collection, a template or a file rather than the picture. Those give way to the
-file's own name, and only if its words are known words; what cannot be described is left out.
+file's own name, and only if its words are known words. What English does not describe is left out,
+and so are series of pictures that share one description.
 """
 
 from __future__ import annotations
@@ -21,13 +22,14 @@ if TYPE_CHECKING:
 PNG_ROOT, SVG_ROOT = "usr/share/openclipart/png", "usr/share/openclipart/svg"
 
 MAX_REPEATS = 12
-"""Pictures kept of one caption; the library has 1,375 stars drawn by one script."""
+"""Pictures one caption may describe; the library has 1,375 stars drawn by one script."""
 
 _COLLECTION_SIZE = 5
 _NO_TITLES = frozenset(["unknown", "unnamed", "untitled", "none", "title", "test", "icon"])
 _NO_TAGS = frozenset(["hash", "unsorted", "theme", "icons", "lemon theme icon"])
-# Authors who title in their own language.
-_LANGUAGES = {"rollandin": "it", "guillou": "fr"}
+_NO_WORDS = frozenset(["aiga", "clipart", "svg"])
+_FOREIGN = ("rollandin", "guillou")
+"""Authors of 500 pictures who title in Italian and French."""
 
 
 @dataclass(frozen=True)
@@ -54,29 +56,34 @@ def read_clipart(
     Returns:
         The entries, and how many pictures were left out for which reason.
     """
+    left_out: Counter[str] = Counter()
     described: list[tuple[Path, str, Description]] = []
     for png in sorted((folder / PNG_ROOT).rglob("*.png")):
         name = png.relative_to(folder / PNG_ROOT).with_suffix("")
         svg = (folder / SVG_ROOT / name).with_suffix(".svg")
-        described.append((png, name.as_posix(), describe(svg) if svg.exists() else Description()))
+        description = describe(svg) if svg.exists() else Description()
+        if any(author in description.author.lower() for author in _FOREIGN):
+            left_out["not in English"] += 1
+        else:
+            described.append((png, name.as_posix(), description))
     known = {*words, *_title_words(description for _, _, description in described)}
     collections = _collections((place, description) for _, place, description in described)
-    entries: list[Entry] = []
-    dropped: Counter[str] = Counter()
-    kept: Counter[str] = Counter()
+    captioned: list[tuple[Path, str, str, Description]] = []
     for file, place, description in described:
         if description.title in collections:
             description = replace(description, title="")
-        caption = _caption(place, description, known)
-        if not caption:
-            dropped["no description"] += 1
-        elif kept[caption.lower()] >= MAX_REPEATS:
-            dropped["repeats"] += 1
+        if caption := _caption(place, description, known):
+            captioned.append((file, place, caption, description))
         else:
-            kept[caption.lower()] += 1
-            path = file.relative_to(folder).as_posix()
-            entries.append(_entry(file, path, place, caption, description, source))
-    return entries, dropped
+            left_out["no description"] += 1
+    repeats = Counter(caption.lower() for _, _, caption, _ in captioned)
+    entries = [
+        _entry(folder, file, place, caption, description, source)
+        for file, place, caption, description in captioned
+        if repeats[caption.lower()] <= MAX_REPEATS
+    ]
+    left_out["series"] = len(captioned) - len(entries)
+    return entries, left_out
 
 
 def describe(svg: Path) -> Description:
@@ -92,9 +99,10 @@ def describe(svg: Path) -> Description:
     is_gpl = licence is not None and "/GPL/" in "".join(licence.attrib.values())
     author = _text(work, "creator")
     tags = [" ".join((node.text or "").lower().replace("_", " ").split()) for node in _bag(work)]
+    no_tags = _NO_TAGS | {"", author.lower()}
     return Description(
         title=_text(work, "title"),
-        tags=tuple(dict.fromkeys(t for t in tags if t and t not in _NO_TAGS | {author.lower()})),
+        tags=tuple(dict.fromkeys(tag for tag in tags if tag not in no_tags and "0x" not in tag)),
         sentence=_text(work, "description"),
         author=author,
         licence="GPL-2.0-only" if is_gpl else "CC-PDDC",
@@ -118,7 +126,8 @@ def clean_title(title: str) -> str:
 def clean_name(name: str, author: str) -> str:
     """Return a file's name as plain words: no numbers, nor the author's name it often ends in."""
     words = re.sub(r"[^\w]|_", " ", name.lower()).split()
-    words = [word for word in words if not re.search(r"\d", word)]
+    words = [re.sub(r"(?<=[a-z]{3})\d+$", "", word) for word in words]
+    words = [word for word in words if word not in _NO_WORDS and not re.search(r"\d", word)]
     names = re.findall(r"\w+", author.lower())
     while len(words) > 1 and any(own.startswith(words[-1]) for own in names):
         words.pop()
@@ -126,15 +135,15 @@ def clean_name(name: str, author: str) -> str:
 
 
 def _caption(place: str, description: Description, known: Collection[str]) -> str:
-    if _language(description.author) != "en":
-        return ", ".join(description.tags[:3])
     *folders, name = place.split("/")
     caption = clean_title(description.title)
-    if not caption:
+    if not caption and description.author:  # a file's name may end in its author's
         caption = clean_name(name, description.author)
         words = caption.split()
-        if not words or max(map(len, words)) < 3 or not all(word in known for word in words):
+        if max(map(len, words), default=0) < 3 or not all(word in known for word in words):
             return ""
+    if not caption:
+        return ""
     for folder, noun in (("flags", "flag"), ("icons", "icon")):
         if folder in folders and noun not in caption.lower():
             caption = f"{caption} {noun}"
@@ -142,24 +151,21 @@ def _caption(place: str, description: Description, known: Collection[str]) -> st
 
 
 def _entry(
-    file: Path, path: str, place: str, caption: str, description: Description, source: str
+    folder: Path, file: Path, place: str, caption: str, description: Description, source: str
 ) -> Entry:
-    language = _language(description.author)
     captions = [Caption("en", caption, "name")]
     if description.tags:
         captions.append(Caption("en", ", ".join([caption, *description.tags]), "tags"))
-    if language != "en" and (title := clean_title(description.title)):
-        captions.append(Caption(language, title, "name"))
     if len(description.sentence.split()) > 1 and not re.search(r"@|https?:", description.sentence):
-        captions.append(Caption(language, description.sentence, "sentence"))
+        captions.append(Caption("en", description.sentence, "sentence"))
     return Entry(
         file=file,
-        path=path,
+        path=file.relative_to(folder).as_posix(),
         id=f"openclipart/{place}",
         concept=named(caption),
         variant="",
         caption=caption,
-        captions=tuple(dict.fromkeys(captions)),
+        captions=tuple(captions),
         tags=description.tags,
         group=place.split("/")[0],
         style="openclipart",
@@ -182,22 +188,17 @@ def _collections(described: Iterable[tuple[str, Description]]) -> set[str]:
 
 
 def _title_words(described: Iterable[Description]) -> set[str]:
-    """Return the words of English titles and sentences, single-word tags included."""
+    """Return the words of titles, sentences and tags."""
     words: set[str] = set()
     for description in described:
-        if _language(description.author) == "en":
-            texts = [clean_title(description.title), description.sentence, *description.tags]
-            words.update(re.findall(r"[^\W\d_]+", " ".join(texts).lower()))
+        texts = [clean_title(description.title), description.sentence, *description.tags]
+        words.update(re.findall(r"[^\W\d_]+", " ".join(texts).lower()))
     return words
-
-
-def _language(author: str) -> str:
-    return next((tag for name, tag in _LANGUAGES.items() if name in author.lower()), "en")
 
 
 def _text(work: ET.Element, name: str) -> str:
     node = work.find(f"{{http://purl.org/dc/elements/1.1/}}{name}")
-    return "" if node is None else " ".join("".join(node.itertext()).split())  # noqa: SIM905
+    return "" if node is None else " ".join("".join(node.itertext()).split())
 
 
 def _bag(work: ET.Element) -> Sequence[ET.Element]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ponder.gallery.entry import Caption, Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 SKIN_TONES = {
@@ -99,16 +99,12 @@ class Names:
     labels: Mapping[str, Mapping[str, str]]
     tags: Mapping[str, Mapping[str, Sequence[str]]]
 
-    def captions(self, hexcode: str) -> tuple[Caption, ...]:
-        """Return an emoji's name, and its name with its tags, in every language that has them."""
-        plain, found = _plain(hexcode), []
+    def abroad(self, hexcode: str) -> Iterator[Caption]:
+        """Yield an emoji's name, and its name with its tags, in every language but English."""
+        plain = _plain(hexcode)
         for language, labels in self.labels.items():
-            if not (label := labels.get(plain)):
-                continue
-            found.append(Caption(language, label, "name"))
-            if tags := self.tags[language].get(plain):
-                found.append(Caption(language, ", ".join([label, *tags]), "tags"))
-        return tuple(found)
+            if language != "en" and (label := labels.get(plain)):
+                yield from _captions(language, label, self.tags[language].get(plain, ()))
 
 
 def read_names(folder: Path) -> Names:
@@ -148,7 +144,7 @@ def read_openmoji(folder: Path, names: Names, source: str) -> list[Entry]:
                 concept=f"emoji/{family(hexcode)}",
                 variant=variant(hexcode),
                 caption=row["annotation"],
-                captions=_captions(row["annotation"], tags, names.captions(hexcode)),
+                captions=(*_captions("en", row["annotation"], tags), *names.abroad(hexcode)),
                 tags=tags,
                 group=row["group"],
                 style="openmoji",
@@ -184,7 +180,7 @@ def _google(form: Any, category: str, folder: Path, names: Names, source: str) -
         concept=f"emoji/{family(hexcode)}",
         variant=variant(hexcode),
         caption=english,
-        captions=_captions(english, tags, names.captions(hexcode)),
+        captions=(*_captions("en", english, tags), *names.abroad(hexcode)),
         tags=tags,
         group=category.lower().replace(" & ", "-").replace(" ", "-"),
         style="google",
@@ -194,11 +190,10 @@ def _google(form: Any, category: str, folder: Path, names: Names, source: str) -
     )
 
 
-def _captions(caption: str, tags: Sequence[str], named: tuple[Caption, ...]) -> tuple[Caption, ...]:
-    own = [Caption("en", caption, "name")]
+def _captions(language: str, name: str, tags: Sequence[str]) -> Iterator[Caption]:
+    yield Caption(language, name, "name")
     if tags:
-        own.append(Caption("en", ", ".join([caption, *tags]), "tags"))
-    return tuple(dict.fromkeys([*own, *named]))
+        yield Caption(language, ", ".join([name, *tags]), "tags")
 
 
 def _points(hexcode: str) -> list[int]:

@@ -70,9 +70,11 @@ def _rasterise(file: Path) -> bytes:
     except ImportError:
         raise MissingExtraError("the Gallery", "gallery") from None
     try:
-        # Fonts differ between machines, and a picture's bytes must not.
         png = resvg_py.svg_to_bytes(
-            svg_string=file.read_text(encoding="utf-8"), width=SIDE, skip_system_fonts=True
+            svg_string=file.read_text(encoding="utf-8"),
+            width=SIDE,
+            dpi=96,  # sizes in points have no pixels without it
+            skip_system_fonts=True,  # fonts differ between machines; the pictures must not
         )
     except ValueError as error:
         raise MediaError(f"unreadable SVG ({error})") from error

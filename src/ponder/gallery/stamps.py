@@ -69,5 +69,5 @@ def short_name(sentence: str) -> str:
 
 
 def _language(locale: str) -> str:
-    tag = locale.replace("_", "-").replace("@latin", "-Latn").replace("@", "-")
-    return tag
+    tags = {"zh_CN": "zh", "zh_TW": "zh-Hant", "sr@latin": "sr-Latn"}
+    return tags.get(locale) or locale.replace("_", "-").replace("@", "-")
