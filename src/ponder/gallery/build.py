@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import tempfile
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -17,7 +16,7 @@ import numpy as np
 
 from ponder.errors import PonderError
 from ponder.gallery.concepts import Shown, assign, split
-from ponder.gallery.picture import Picture, render
+from ponder.gallery.picture import render, renderers
 from ponder.gallery.shards import VERSION, Row, write
 from ponder.gallery.sources import PACKAGES, Part, read_entries, unpack_all
 from ponder.home import home
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ponder.gallery.entry import Entry
+    from ponder.gallery.picture import Picture
 
 
 class Progress(Protocol):
@@ -65,6 +65,7 @@ def build(part: Part, folder: Path, progress: Progress = _ignore) -> Path:
     sources = {str(package): package.sha256 for package in PACKAGES[part]}
     if _is_built(folder, sources):
         return folder
+    renderers()  # a missing one should cost no download
     archives = []
     for i, package in enumerate(PACKAGES[part]):
         progress("fetch", i, len(PACKAGES[part]))
@@ -136,23 +137,14 @@ def _render_all(
     shown: list[Entry] = []
     pictures: list[Picture] = []
     unreadable: dict[str, str] = {}
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        outcomes = pool.map(_render, entries)
-        for i, (entry, outcome) in enumerate(zip(entries, outcomes, strict=True)):
-            progress("render", i + 1, len(entries))
-            if isinstance(outcome, Picture):
-                shown.append(entry)
-                pictures.append(outcome)
-            else:
-                unreadable[entry.id] = outcome
+    for i, entry in enumerate(entries):
+        try:
+            pictures.append(render(entry.file))
+            shown.append(entry)
+        except MediaError as error:
+            unreadable[entry.id] = str(error)
+        progress("render", i + 1, len(entries))
     return shown, pictures, unreadable
-
-
-def _render(entry: Entry) -> Picture | str:
-    try:
-        return render(entry.file)
-    except MediaError as error:
-        return str(error)
 
 
 def _row(entry: Entry, picture: Picture, concept: str) -> Row:

@@ -27,7 +27,7 @@ MAX_REPEATS = 12
 _COLLECTION_SIZE = 5
 _NO_TITLES = frozenset(["unknown", "unnamed", "untitled", "none", "title", "test", "icon"])
 _NO_TAGS = frozenset(["hash", "unsorted", "theme", "icons", "lemon theme icon"])
-_NO_WORDS = frozenset(["aiga", "clipart", "svg"])
+_NO_WORDS = frozenset(["aiga", "clipart", "openclipart", "svg"])
 _FOREIGN = ("rollandin", "guillou")
 """Authors of 500 pictures who title in Italian and French."""
 
