@@ -9,8 +9,9 @@ from __future__ import annotations
 import io
 import math
 import warnings
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ponder.errors import PonderError
 
@@ -20,11 +21,13 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
-PICTURE_SUFFIXES = frozenset(
+_PICTURES = (
     ".png .jpg .jpeg .jpe .jfif .webp .gif .bmp .dib .tif .tiff .ico .ppm .pgm .pbm .pnm .tga "
-    ".avif .jp2 .icns .dds .pcx .sgi .qoi".split()
+    ".avif .jp2 .icns .dds .pcx .sgi .qoi"
 )
-VIDEO_SUFFIXES = frozenset(".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ogv .wmv .flv .3gp".split())
+_VIDEOS = ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ogv .wmv .flv .3gp"
+PICTURE_SUFFIXES = frozenset(_PICTURES.split())
+VIDEO_SUFFIXES = frozenset(_VIDEOS.split())
 DOCUMENT_SUFFIXES = frozenset([".pdf"])
 
 
@@ -40,7 +43,8 @@ class Limits:
         max_bytes: size of the file itself.
         max_pixels: width x height of a picture as stored, before any scaling.
         max_side: longer side of a decoded picture in pixels; larger ones are scaled down.
-        max_pages: pages taken from one PDF.
+        max_pages: pages of one PDF; a longer one is refused.
+        max_page_chars: characters of text taken from one page.
         max_frames: frames taken from one video, spread evenly.
         max_decoded_frames: frames decoded while seeking those.
     """
@@ -48,12 +52,32 @@ class Limits:
     max_bytes: int = 512 * 2**20
     max_pixels: int = 100_000_000
     max_side: int = 1024
-    max_pages: int = 500
+    max_pages: int = 2000
+    max_page_chars: int = 4000
     max_frames: int = 8
     max_decoded_frames: int = 20_000
 
 
 DEFAULT_LIMITS = Limits()
+
+# FFmpeg's playlist formats open whatever other files and addresses they name; these do not.
+_VIDEO_FORMATS = "mov,matroska,avi,mpeg,mpegts,mpegvideo,ogg,asf,flv"
+_SEEK_BEYOND_S = 10.0  # decoding on to a frame nearer than this beats seeking to its key frame
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page of a PDF.
+
+    Attributes:
+        number: from 1.
+        picture: RGB, its longer side `Limits.max_side` pixels.
+        text: the words it holds as text, at most `Limits.max_page_chars`; a scan has none.
+    """
+
+    number: int
+    picture: Image.Image
+    text: str
 
 
 def read_picture(source: Path | bytes, limits: Limits = DEFAULT_LIMITS) -> Image.Image:
@@ -69,7 +93,7 @@ def read_picture(source: Path | bytes, limits: Limits = DEFAULT_LIMITS) -> Image
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
-        _check_size(source, limits)
+        _check(source, limits)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of what the limits below decide
             stream = io.BytesIO(source) if isinstance(source, bytes) else source
@@ -118,42 +142,23 @@ def fit(picture: Image.Image, max_side: int) -> Image.Image:
     return picture.resize((size[0], size[1]), Image.Resampling.BICUBIC, reducing_gap=2.0)
 
 
-def read_pages(path: Path, limits: Limits = DEFAULT_LIMITS) -> Iterator[tuple[int, Image.Image]]:
-    """Render a PDF's pages as pictures, one at a time.
-
-    Yields:
-        The page's number from 1, and the page as RGB, its longer side `limits.max_side` pixels.
+def read_pages(path: Path, limits: Limits = DEFAULT_LIMITS) -> Iterator[Page]:
+    """Render a PDF's pages, one at a time.
 
     Raises:
         MediaError: the file is missing, broken, encrypted or over a limit.
     """
-    import pypdfium2
-
-    try:
-        _check_size(path, limits)
-        with pypdfium2.PdfDocument(path) as pdf:
-            for number in range(min(len(pdf), limits.max_pages)):
-                yield number + 1, _render(pdf, number, limits)
-    except MediaError:
-        raise
-    except Exception as error:
-        raise MediaError(f"unreadable PDF ({type(error).__name__}: {error})") from error
+    with _open_pdf(path, limits) as pdf:
+        for index in range(len(pdf)):
+            yield _render(pdf, index, limits)
 
 
 def read_page(path: Path, number: int, limits: Limits = DEFAULT_LIMITS) -> Image.Image:
     """Render one page of a PDF, numbered from 1; errors as in `read_pages`."""
-    import pypdfium2
-
-    try:
-        _check_size(path, limits)
-        with pypdfium2.PdfDocument(path) as pdf:
-            if not 1 <= number <= len(pdf):
-                raise MediaError(f"page {number} asked for, but the document has {len(pdf)}")
-            return _render(pdf, number - 1, limits)
-    except MediaError:
-        raise
-    except Exception as error:
-        raise MediaError(f"unreadable PDF ({type(error).__name__}: {error})") from error
+    with _open_pdf(path, limits) as pdf:
+        if not 1 <= number <= len(pdf):
+            raise MediaError(f"page {number} asked for, but the document has {len(pdf)}")
+        return _render(pdf, number - 1, limits).picture
 
 
 def read_frames(path: Path, limits: Limits = DEFAULT_LIMITS) -> list[tuple[float, Image.Image]]:
@@ -168,8 +173,14 @@ def read_frames(path: Path, limits: Limits = DEFAULT_LIMITS) -> list[tuple[float
     import av
 
     try:
-        _check_size(path, limits)
-        with av.open(str(path), metadata_errors="ignore") as container:
+        _check(path, limits)
+        # Opened here, since FFmpeg takes no name that is not UTF-8.
+        with (
+            path.open("rb") as file,
+            av.open(
+                file, metadata_errors="ignore", options={"format_whitelist": _VIDEO_FORMATS}
+            ) as container,
+        ):
             if not container.streams.video:
                 raise MediaError("no video stream")
             frames = list(_sample(container, limits))
@@ -182,19 +193,23 @@ def read_frames(path: Path, limits: Limits = DEFAULT_LIMITS) -> list[tuple[float
     return frames
 
 
-def _check_size(source: Path | bytes, limits: Limits) -> None:
-    if isinstance(source, bytes):
-        size = len(source)
-    else:
-        if not source.exists():
-            raise MediaError("no such file")
-        if not source.is_file():
-            raise MediaError("not a regular file")
-        size = source.stat().st_size
+def check_size(size: int, limits: Limits = DEFAULT_LIMITS) -> None:
+    """Raise a `MediaError` unless a file of `size` bytes is worth opening."""
     if size == 0:
         raise MediaError("the file is empty")
     if size > limits.max_bytes:
         raise MediaError(f"{size:,} bytes, over the limit of {limits.max_bytes:,}")
+
+
+def _check(source: Path | bytes, limits: Limits) -> None:
+    if isinstance(source, bytes):
+        check_size(len(source), limits)
+        return
+    if not source.exists():
+        raise MediaError("no such file")
+    if not source.is_file():
+        raise MediaError("not a regular file")
+    check_size(source.stat().st_size, limits)
 
 
 def _stretch(picture: Image.Image) -> Image.Image:
@@ -208,8 +223,27 @@ def _stretch(picture: Image.Image) -> Image.Image:
     return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
 
 
-def _render(pdf: object, index: int, limits: Limits) -> Image.Image:
-    page = pdf[index]  # type: ignore[index]
+@contextmanager
+def _open_pdf(path: Path, limits: Limits) -> Iterator[Any]:
+    import pypdfium2
+
+    try:
+        _check(path, limits)
+        # Opened here, since PDFium takes no name that is not UTF-8.
+        with path.open("rb") as file, pypdfium2.PdfDocument(file) as pdf:
+            if len(pdf) > limits.max_pages:
+                raise MediaError(f"{len(pdf):,} pages, over the limit of {limits.max_pages:,}")
+            if len(pdf) == 0:
+                raise MediaError("the document has no pages")
+            yield pdf
+    except MediaError:
+        raise
+    except Exception as error:
+        raise MediaError(f"unreadable PDF ({type(error).__name__}: {error})") from error
+
+
+def _render(pdf: Any, index: int, limits: Limits) -> Page:
+    page = pdf[index]
     try:
         width, height = page.get_size()  # in points
         longer = max(width, height)
@@ -220,33 +254,52 @@ def _render(pdf: object, index: int, limits: Limits) -> Image.Image:
             picture: Image.Image = bitmap.to_pil().convert("RGB")
         finally:
             bitmap.close()
-        return picture
+        words = page.get_textpage()
+        try:
+            text = words.get_text_range(0, min(words.count_chars(), limits.max_page_chars))
+        finally:
+            words.close()
+        return Page(index + 1, picture, text)
     finally:
         page.close()
 
 
-def _sample(container: object, limits: Limits) -> Iterator[tuple[float, Image.Image]]:
-    stream = container.streams.video[0]  # type: ignore[attr-defined]
+def _sample(container: Any, limits: Limits) -> Iterator[tuple[float, Image.Image]]:
+    stream = container.streams.video[0]
     if stream.width * stream.height > limits.max_pixels:
         raise MediaError(f"frames of {stream.width}x{stream.height} pixels, over the limit")
     stream.thread_type = "AUTO"
-    step = _seconds(container, stream) / limits.max_frames
-    due, taken = step / 2, 0  # the middle of each of max_frames equal parts
-    for decoded, frame in enumerate(container.decode(stream)):  # type: ignore[attr-defined]
-        if decoded >= limits.max_decoded_frames or taken >= limits.max_frames:
+    start = float(stream.start_time * stream.time_base) if stream.start_time else 0.0
+    frame_s = 1 / float(stream.average_rate or 25)
+    length = _seconds(container, stream)
+    step = length / limits.max_frames
+    ends = 0.0  # when the last frame decoded goes off the screen
+    frames = container.decode(stream)
+    decoded = 0
+    for part in range(limits.max_frames):
+        due = (part + 0.5) * step  # the middle of each of max_frames equal parts
+        if step and ends > due:
+            continue  # in a video of few frames one stands for several parts
+        if due - ends > _SEEK_BEYOND_S:
+            container.seek(int((start + due) * 1_000_000))  # microseconds
+            frames = container.decode(stream)
+        for frame in frames:
+            decoded += 1
+            time = float(frame.time or 0.0) - start
+            ends = time + frame_s
+            if ends > due or decoded >= limits.max_decoded_frames:
+                yield max(0.0, time), fit(frame.to_image().convert("RGB"), limits.max_side)
+                break
+        else:
+            # Only a stream's own length can be trusted: the container's may be the sound's.
+            if stream.duration and ends < 0.9 * length:
+                raise MediaError(f"breaks off after {ends:.1f} s of {length:.1f} s")
             return
-        time = float(frame.time or 0.0)
-        if time >= due or step == 0:
-            yield time, fit(frame.to_image().convert("RGB"), limits.max_side)
-            taken += 1
-            due += step
+        if decoded >= limits.max_decoded_frames:
+            return
 
 
-def _seconds(container: object, stream: object) -> float:
-    import av
-
-    if stream.duration and stream.time_base:  # type: ignore[attr-defined]
-        return float(stream.duration * stream.time_base)  # type: ignore[attr-defined]
-    if container.duration:  # type: ignore[attr-defined]
-        return float(container.duration) / float(av.time_base)  # type: ignore[attr-defined]
-    return 0.0
+def _seconds(container: Any, stream: Any) -> float:
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    return float(container.duration or 0) / 1_000_000  # microseconds

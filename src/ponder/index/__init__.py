@@ -1,0 +1,1 @@
+"""Files in, ranked hits out: walking, reading, embedding, storing and searching."""

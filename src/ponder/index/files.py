@@ -1,0 +1,208 @@
+"""Which files under some folders can be indexed, each found once."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from ponder.errors import PonderError
+from ponder.media import DOCUMENT_SUFFIXES, PICTURE_SUFFIXES, VIDEO_SUFFIXES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+Reader = Literal["picture", "document", "video", "text", "markdown"]
+
+_READERS: dict[str, Reader] = {
+    **dict.fromkeys(PICTURE_SUFFIXES, "picture"),
+    **dict.fromkeys(DOCUMENT_SUFFIXES, "document"),
+    **dict.fromkeys(VIDEO_SUFFIXES, "video"),
+    **dict.fromkeys((".txt", ".text", ".rst"), "text"),
+    **dict.fromkeys((".md", ".markdown"), "markdown"),
+}
+
+
+@dataclass(frozen=True)
+class File:
+    """A file that can be indexed, as it was when found.
+
+    Attributes:
+        path: absolute; a name that is no UTF-8 keeps its bytes as surrogates.
+        reader: what reads it, told from its suffix.
+        size: in bytes.
+        mtime_ns: when it was last written.
+    """
+
+    path: Path
+    reader: Reader
+    size: int
+    mtime_ns: int
+
+    @property
+    def key(self) -> str:
+        """A short name for the path that is the same in every run."""
+        return hashlib.sha256(os.fsencode(self.path)).hexdigest()[:24]
+
+    def __str__(self) -> str:
+        return printable(self.path)
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file that is not in the index, and why."""
+
+    path: Path
+    reason: str
+
+
+@dataclass
+class Found:
+    """What a walk came across.
+
+    Attributes:
+        files: what can be indexed, in a fixed order.
+        skipped: what should have been readable and is not: broken links, loops, closed folders.
+        ignored: how many files have a suffix that ponder does not read, or are hidden.
+        roots: the folders and files walked, resolved.
+        closed: folders that could not be listed; what is below them is unknown, not gone.
+        gone: how many files, asked for by name, no longer exist.
+    """
+
+    files: list[File] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+    ignored: int = 0
+    roots: list[Path] = field(default_factory=list)
+    closed: list[Path] = field(default_factory=list)
+    gone: int = 0
+
+    def covers(self, path: Path) -> bool:
+        """Whether the walk would have come across `path`, did it still exist."""
+        inside = any(path.is_relative_to(root) for root in self.roots)
+        return inside and not any(path.is_relative_to(folder) for folder in self.closed)
+
+
+def printable(path: Path | str) -> str:
+    """Return the path as valid Unicode, other bytes written out in hex."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def reader_of(path: Path | str) -> Reader | None:
+    """Return what reads a file of this name, or None where nothing does."""
+    return _READERS.get(os.path.splitext(path)[1].lower())  # noqa: PTH122 (a str needs no Path)
+
+
+def look(path: Path) -> File:
+    """Describe one file.
+
+    Raises:
+        OSError: it does not exist or may not be looked at.
+        PonderError: it is not a file, or of no kind that ponder reads.
+    """
+    reader = reader_of(path)
+    if reader is None:
+        raise PonderError(f"{path.suffix or 'no suffix'}: not a kind of file that ponder reads")
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise PonderError("not a regular file")
+    return File(path, reader, status.st_size, status.st_mtime_ns)
+
+
+def walk(paths: Iterable[Path]) -> Found:
+    """Find the files under `paths` that can be indexed.
+
+    Symbolic links are followed, after everything else, so that a file within reach by its own name
+    is found by that name; each real file and folder is visited once, so loops end. Hidden entries
+    (a leading dot) are left out, unless given as a path themselves.
+
+    Raises:
+        PonderError: one of `paths` does not exist.
+    """
+    walker = _Walker()
+    for path in paths:
+        if not os.path.lexists(path):
+            raise PonderError(f"no such file or folder: {printable(path)}")
+        walker.visit(Path(os.path.realpath(path)))
+    return walker.found
+
+
+class _Walker:
+    def __init__(self) -> None:
+        self.found = Found()
+        self._seen: set[str] = set()  # real paths of files and folders
+
+    def visit(self, root: Path) -> None:
+        self.found.roots.append(root)
+        links: deque[Path] = deque()
+        if root.is_dir():
+            self._folder(root, links)
+        elif reader_of(root) is None:
+            self.found.skipped.append(Skipped(root, "not a kind of file that ponder reads"))
+        else:
+            self._file(root)
+        while links:
+            self._link(links.popleft(), links)
+
+    def _folder(self, top: Path, links: deque[Path]) -> None:
+        stack = [top]
+        while stack:
+            folder = stack.pop()
+            if not self._is_new(folder):
+                continue
+            try:
+                with os.scandir(folder) as listing:
+                    entries = sorted(listing, key=lambda entry: os.fsencode(entry.name))
+            except OSError as error:
+                self.found.closed.append(folder)
+                self._skip(folder, error)
+                continue
+            folders = []
+            for entry in entries:
+                path = folder / entry.name
+                if entry.name.startswith("."):
+                    self.found.ignored += 1
+                elif entry.is_symlink():
+                    links.append(path)
+                elif entry.is_dir():
+                    folders.append(path)
+                elif reader_of(path) is None:
+                    self.found.ignored += 1
+                else:
+                    self._file(path)
+            stack += reversed(folders)
+
+    def _link(self, link: Path, links: deque[Path]) -> None:
+        real, here = Path(os.path.realpath(link)), Path(os.path.realpath(link.parent))
+        if here.is_relative_to(real):
+            reason = f"a link back to {printable(real)}, the folder it lies in; not followed"
+            self.found.skipped.append(Skipped(link, reason))
+        elif real.is_dir():
+            self._folder(link, links)
+        elif reader_of(link) is None:
+            self.found.ignored += 1
+        else:
+            self._file(link)
+
+    def _file(self, path: Path) -> None:
+        try:
+            file = look(path)
+        except (OSError, PonderError) as error:
+            self._skip(path, error)
+            return
+        if self._is_new(path):
+            self.found.files.append(file)
+
+    def _is_new(self, path: Path) -> bool:
+        real = os.path.realpath(path)
+        if real in self._seen:
+            return False
+        self._seen.add(real)
+        return True
+
+    def _skip(self, path: Path, error: OSError | PonderError) -> None:
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        self.found.skipped.append(Skipped(path, reason))

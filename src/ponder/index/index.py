@@ -1,0 +1,189 @@
+"""`Index`: files of any kind in a folder of their own, searched by words, pictures or both."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ponder.errors import FingerprintError, PonderError
+from ponder.index.decoders import Decoders
+from ponder.index.files import Found, look, printable, walk
+from ponder.index.hits import HIT_COLUMNS, Hit
+from ponder.index.ingest import Ingest
+from ponder.index.ranking import Ranking, open_ranking
+from ponder.index.report import Report, write_errors
+from ponder.index.store import Held, LanceStore, drop, held
+from ponder.items import parse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ponder.index.encoder import Encoder
+
+    Tell = Callable[[int, int], None]
+
+ERRORS = "errors.parquet"
+
+
+def _silent(done: int, total: int) -> None:
+    """Tell nobody."""
+
+
+class Index:
+    """A searchable collection of files.
+
+    Args:
+        path: the index's own folder; made on the first `add`.
+        model: what embeds its files and queries; every use must be with the same model.
+
+    Raises:
+        FingerprintError: the index holds vectors of another model.
+
+    Example:
+        >>> index = ponder.Index("my.lance", ponder.load("nano"))
+        >>> report = index.add(["photos", "papers/thesis.pdf"])
+        >>> for hit in index.search("a red bicycle", k=10):
+        ...     print(hit.score, hit.path, hit.where)
+    """
+
+    def __init__(self, path: Path | str, model: Encoder) -> None:
+        self.path = Path(path)
+        self._model = model
+        self._store: LanceStore | None = None
+        self._ranking: tuple[str, Ranking] | None = None  # and the version it is of
+        if held(self.path):
+            self._opened()
+
+    def add(
+        self,
+        paths: Iterable[Path | str] | Path | str,
+        *,
+        tell: Tell = _silent,
+    ) -> Report:
+        """Bring the index in line with files and folders.
+
+        What is new or changed is embedded, what is gone from under `paths` is forgotten, the rest
+        is left as it is. Files that cannot be read are skipped, each with its reason in the report
+        and in `errors.parquet` in the index's folder, which tells of the latest run. A run that is
+        killed loses a few seconds of work; the next one goes on from there.
+
+        Args:
+            paths: files, and folders with all below them.
+            tell: called with (files done, files in all).
+
+        Raises:
+            PonderError: one of `paths` does not exist.
+            FingerprintError: the index holds vectors of another model.
+        """
+        given = [paths] if isinstance(paths, Path | str) else paths
+        found = walk(map(Path, given))
+        report = _update(self._opened(create=True), self._model, found, self.path, tell)
+        self._ranked()  # builds what searching needs now, not when somebody waits for an answer
+        return report
+
+    def search(self, query: Any, k: int = 10) -> list[Hit]:
+        """Return the `k` rows nearest to a query, best first.
+
+        Args:
+            query: words, a picture, or both, in any form that `ponder.items.parse` takes.
+            k: how many.
+
+        Raises:
+            ItemError: the query cannot be read.
+            PonderError: there is nothing in the index.
+            FingerprintError: the index holds vectors of another model.
+        """
+        self._opened()
+        vectors = self._model.encode_query([parse(query, "query")])
+        return self.nearest(vectors[0], k)
+
+    def nearest(self, vector: NDArray[np.float32], k: int = 10) -> list[Hit]:
+        """Return the `k` rows nearest to a unit vector (dim,) of the same model; as `search`."""
+        positions, scores = self._ranked().top(vector, k)
+        rows = self._opened().take(positions, HIT_COLUMNS).to_pylist()
+        return [Hit.from_row(row, float(score)) for row, score in zip(rows, scores, strict=True)]
+
+    @staticmethod
+    def re_embed(path: Path | str, model: Encoder, *, tell: Tell = _silent) -> Report:
+        """Embed every file of an index again, with another model.
+
+        The old vectors stay until the new ones are complete; a run that is killed goes on when it
+        is started again.
+
+        Raises:
+            PonderError: there is no index at `path`.
+        """
+        folder = Path(path)
+        old = [table for table in held(folder) if table.fingerprint != model.fingerprint]
+        if not held(folder):
+            raise PonderError(_no_index(folder))
+        files = {file for table in old for file in _files(folder, table)}
+        found = Found()
+        for file in sorted(files, key=os.fsencode):
+            try:
+                found.files.append(look(file))
+            except (OSError, PonderError):
+                found.gone += 1
+        store = LanceStore(folder, model.fingerprint, model.name, model.dim)
+        report = _update(store, model, found, folder, tell)
+        for table in old:
+            drop(folder, table.fingerprint)
+        return report
+
+    def _opened(self, *, create: bool = False) -> LanceStore:
+        """Return the store, or say why there is none to be had."""
+        model = self._model
+        if self._store is None:
+            tables = held(self.path)
+            for table in tables:
+                if table.fingerprint != model.fingerprint:
+                    raise FingerprintError(_other_model(self.path, table, model))
+            if not (tables or create):
+                raise PonderError(_no_index(self.path))
+            self._store = LanceStore(self.path, model.fingerprint, model.name, model.dim)
+        if self._store.fingerprint != model.fingerprint:
+            table = Held(self._store.fingerprint, model.name, model.dim)
+            raise FingerprintError(_other_model(self.path, table, model))
+        return self._store
+
+    def _ranked(self) -> Ranking:
+        store = self._opened()
+        version = store.version()
+        if self._ranking is None or self._ranking[0] != version:
+            self._ranking = version, open_ranking(store, self.path, self._model.dim)
+        return self._ranking[1]
+
+
+def _update(store: LanceStore, model: Encoder, found: Found, folder: Path, tell: Tell) -> Report:
+    with Decoders() as decoders:
+        report = Ingest(store, store.schema, model, decoders, tell).run(found)
+    write_errors(report.skipped, folder / ERRORS)
+    return report
+
+
+def _files(folder: Path, table: Held) -> Iterator[Path]:
+    store = LanceStore(folder, table.fingerprint, table.model, table.dim)
+    for batch in store.scan(["raw_path"]):
+        for name in batch.column("raw_path").unique().to_pylist():
+            yield Path(os.fsdecode(name))
+
+
+def _no_index(folder: Path) -> str:
+    return (
+        f"no index at {printable(folder)}; make one with: "
+        f"ponder index PATH --index {shlex.quote(printable(folder))}"
+    )
+
+
+def _other_model(folder: Path, table: Held, model: Encoder) -> str:
+    return (
+        f"{printable(folder)} holds vectors of {table.model} (fingerprint "
+        f"{table.fingerprint[:12]}), which do not mix with those of {model.name} (fingerprint "
+        f"{model.fingerprint[:12]}); embed its files again with: ponder index --re-embed "
+        f"--index {shlex.quote(printable(folder))} --model {shlex.quote(model.name)}"
+    )

@@ -1,0 +1,54 @@
+"""What a run did, and what it could not do."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ponder.index.files import Skipped, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+
+@dataclass
+class Report:
+    """What a run did, in files unless it says otherwise.
+
+    Attributes:
+        added: new in the index.
+        changed: had rows and have other ones now.
+        unchanged: not read, being as they were.
+        forgotten: gone, or no longer readable.
+        ignored: of kinds that ponder does not read, or hidden.
+        embedded: units that went through the model.
+        skipped: what is not in the index though it lies under the paths, with the reason.
+        seconds: how long the run took.
+    """
+
+    added: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    forgotten: int = 0
+    ignored: int = 0
+    embedded: int = 0
+    skipped: list[Skipped] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def write_errors(skipped: Sequence[Skipped], path: Path) -> None:
+    """Write what was skipped to a Parquet file, in place of what is there."""
+    columns = {
+        "path": [printable(one.path) for one in skipped],
+        "raw_path": [os.fsencode(one.path) for one in skipped],
+        "reason": [printable(one.reason) for one in skipped],
+    }
+    schema = pa.schema([("path", pa.string()), ("raw_path", pa.binary()), ("reason", pa.string())])
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    pq.write_table(pa.table(columns, schema=schema), unfinished)
+    unfinished.replace(path)

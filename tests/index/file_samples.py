@@ -1,0 +1,66 @@
+"""Real files of every kind, made on the spot."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def make_picture(path: Path, colour: str | int, size: tuple[int, int] = (64, 48)) -> Path:
+    """A plain picture of a named colour, or a noise picture from a seed."""
+    if isinstance(colour, str):
+        picture = Image.new("RGB", size, colour)
+    else:
+        noise = np.random.default_rng(colour).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+        picture = Image.fromarray(noise).resize(size)
+    picture.save(path)
+    return path
+
+
+def make_pdf(path: Path, pages: list[str]) -> Path:
+    """A PDF written by hand, one line of text to the page."""
+    kids = " ".join(f"{4 + 2 * i} 0 R" for i in range(len(pages)))
+    objects = [
+        "<</Type/Catalog/Pages 2 0 R>>",
+        f"<</Type/Pages/Kids[{kids}]/Count {len(pages)}>>",
+        "<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>",
+    ]
+    for i, text in enumerate(pages):
+        drawing = f"BT /F1 24 Tf 20 100 Td ({text}) Tj ET"
+        objects.append(
+            f"<</Type/Page/Parent 2 0 R/MediaBox[0 0 200 200]/Contents {5 + 2 * i} 0 R"
+            "/Resources<</Font<</F1 3 0 R>>>>>>"
+        )
+        objects.append(f"<</Length {len(drawing)}>>stream\n{drawing}\nendstream")
+    body, offsets = "%PDF-1.4\n", []
+    for number, text in enumerate(objects, start=1):
+        offsets.append(len(body))
+        body += f"{number} 0 obj\n{text}\nendobj\n"
+    table = "".join(f"{offset:010d} 00000 n \n" for offset in offsets)
+    body += f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n{table}"
+    start = body.index("xref\n0")
+    body += f"trailer<</Size {len(objects) + 1}/Root 1 0 R>>\nstartxref\n{start}\n%%EOF\n"
+    path.write_bytes(body.encode("latin-1"))
+    return path
+
+
+def make_video(path: Path, seconds: float = 2, rate: int = 10) -> Path:
+    """A video that goes from black to white."""
+    import av
+
+    count = round(seconds * rate)
+    options = {"movflags": "+faststart"} if path.suffix == ".mp4" else {}
+    with av.open(str(path), "w", options=options) as container:
+        stream = container.add_stream("mpeg4", rate=rate)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for i in range(count):
+            grey = np.full((48, 64, 3), round(255 * i / count), dtype=np.uint8)
+            grey[:, i % 64] = 255 - grey[0, 0]
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(grey, format="rgb24")))
+        container.mux(stream.encode())
+    return path
