@@ -64,7 +64,7 @@ def read_captions(text: str) -> tuple[Caption, ...]:
 
 def short_name(sentence: str) -> str:
     """Return a sentence as a name: its first clause, without article and full stop."""
-    clause = re.split(r"(?<=\w)[.!?;—](?:\s|$)|\. ", sentence.strip())[0].strip(".!?“” ")
+    clause = re.split(r"[.!?;](?:\s|$)|—", sentence.strip())[0].strip(".!?“” ")
     return re.sub(r"^(an?|the|some)\s+", "", clause, flags=re.IGNORECASE) or clause
 
 
