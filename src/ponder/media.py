@@ -110,6 +110,8 @@ def read_picture(source: Path | bytes, limits: Limits = DEFAULT_LIMITS) -> Image
                 return fit(on_white(upright), limits.max_side)
     except MediaError:
         raise
+    except Image.DecompressionBombError:
+        raise MediaError(f"pixels over the limit of {limits.max_pixels:,}, by far") from None
     except UnidentifiedImageError:
         raise MediaError("not a picture in any known format") from None
     except Exception as error:  # decoders raise anything at all on hostile input

@@ -125,6 +125,7 @@ class Ingest:
             self._round(left)
         self._forget(found)
         self._store.compact()
+        report.skipped.sort(key=lambda one: os.fsencode(one.path))
         report.seconds = time.monotonic() - began
         return report
 

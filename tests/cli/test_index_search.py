@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow.parquet as pq
+import pytest
+
+import ponder
+from ponder.cli import app, console
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "index"))
+from colours import Colours
+from file_samples import make_pdf, make_picture
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of files, with the small encoder in the place of the default model."""
+    monkeypatch.setenv("PONDER_HOME", str(tmp_path / "home"))
+    monkeypatch.setitem(vars(ponder), "load", Colours)
+    top = tmp_path / "files"
+    top.mkdir()
+    make_picture(top / "red.png", "red")
+    make_picture(top / "blue.png", "blue")
+    make_pdf(top / "pages.pdf", ["one", "two"])
+    (top / "note [bold].txt").write_text("A note.\n")
+    return top
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Run a command line in this process and return what it printed."""
+
+    def run(*arguments: object) -> str:
+        for name in ("stdout", "stderr"):  # the consoles hold the streams of the test before
+            getattr(console, name).file = getattr(sys, name)
+        app(
+            [str(argument) for argument in arguments],
+            exit_on_error=False,
+            result_action="return_value",
+        )
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_index_then_search(files: Path, tmp_path: Path, run: Callable[..., str]) -> None:
+    assert run("index", files).startswith("4 added, 0 changed, 0 unchanged, 0 forgotten, 0 skipped")
+    assert (tmp_path / "home" / "index.lance").is_dir()
+    assert run("index", files).startswith("0 added, 0 changed, 4 unchanged")
+    hits = json.loads(run("search", "red", "-k", 2, "--json"))
+    assert [Path(hit["path"]).name for hit in hits[:1]] == ["red.png"]
+    assert len(hits) == 2
+    table = run("search", "red")
+    assert "red.png" in table
+    assert "page 2" in table
+    assert "[bold]" in table
+    by_picture = json.loads(run("search", "--image", files / "blue.png", "--json"))
+    assert Path(by_picture[0]["path"]).name == "blue.png"
+    both = json.loads(run("search", "red", "--image", files / "blue.png", "--json", "-k", 2))
+    assert {Path(hit["path"]).name for hit in both} == {"red.png", "blue.png"}
+
+
+def test_a_contact_sheet_is_written(files: Path, tmp_path: Path, run: Callable[..., str]) -> None:
+    run("index", files, "--index", tmp_path / "x.lance")
+    run("search", "red", "--index", tmp_path / "x.lance", "--html", tmp_path / "out.html")
+    page = (tmp_path / "out.html").read_text()
+    assert page.count("data:image/jpeg") == 4
+    assert "<title>red</title>" in page
+
+
+def test_skipped_files_are_listed_and_strict_fails(
+    files: Path, tmp_path: Path, run: Callable[..., str]
+) -> None:
+    (files / "bad.png").write_bytes(b"no picture")
+    output = run("index", files)
+    assert "1 skipped" in output
+    assert f"{files / 'bad.png'}: not a picture in any known format" in output
+    errors = pq.read_table(tmp_path / "home" / "index.lance" / "errors.parquet")
+    assert errors.column("path").to_pylist() == [str(files / "bad.png")]
+    with pytest.raises(SystemExit) as stop:
+        run("index", files, "--strict")
+    assert stop.value.code == 1
+    (files / "bad.png").unlink()
+    run("index", files, "--strict")
+
+
+def test_another_model_is_refused_until_re_embedded(files: Path, run: Callable[..., str]) -> None:
+    run("index", files)
+    with pytest.raises(ponder.PonderError, match=r"ponder index --re-embed .* --model other"):
+        run("search", "red", "--model", "other")
+    with pytest.raises(ponder.PonderError, match=r"ponder index --re-embed .* --model other"):
+        run("index", files, "--model", "other")
+    assert run("index", "--re-embed", "--model", "other").startswith("4 added")
+    assert "red.png" in run("search", "red", "--model", "other")
+
+
+def test_wrong_use_is_one_error(files: Path, run: Callable[..., str]) -> None:
+    for arguments in (
+        ["index"],
+        ["index", files, "--re-embed"],
+        ["search"],
+        ["search", "x", "-k", 0],
+    ):
+        with pytest.raises(ponder.PonderError):
+            run(*arguments)
+    with pytest.raises(ponder.PonderError, match="ponder index PATH"):
+        run("search", "red")
+
+
+def test_embed(files: Path, tmp_path: Path, run: Callable[..., str]) -> None:
+    rows = [{"id": "a", "text": "red"}, {"image": str(files / "red.png")}, {"image": "no.png"}]
+    (tmp_path / "in.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    output = run("embed", tmp_path / "in.jsonl", tmp_path / "out.parquet")
+    assert output.startswith("2 embedded, 0 finished before, 1 bad (see ")
+    assert pq.read_table(tmp_path / "out.parquet").column("id").to_pylist() == ["a", "2"]
+    assert run("embed", tmp_path / "in.jsonl", tmp_path / "out.parquet").startswith("0 embedded, 2")
+
+
+@pytest.mark.nano
+def test_with_the_real_model(tmp_path: Path) -> None:
+    top = tmp_path / "files"
+    top.mkdir()
+    make_picture(top / "red.png", "red", (128, 128))
+    make_pdf(top / "pages.pdf", ["one"])
+    name = os.path.join(os.fsencode(top), b"caf\xe9.txt")  # noqa: PTH118 (bytes)
+    with open(name, "wb") as file:  # noqa: PTH123
+        file.write(b"The owl hunts at night in the old forest.\n")
+    (top / "bad.png").write_bytes(b"no picture")
+
+    def ponder_(*arguments: object) -> subprocess.CompletedProcess[str]:
+        command = [
+            sys.executable,
+            "-m",
+            "ponder",
+            *map(str, arguments),
+            "--index",
+            str(tmp_path / "x"),
+        ]
+        return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+    first = ponder_("index", top)
+    assert (first.returncode, first.stderr) == (0, "")
+    assert first.stdout.startswith("3 added")
+    assert "bad.png: not a picture" in first.stdout
+    again = ponder_("index", top, "--strict")
+    assert again.returncode == 1
+    assert "0 embedded" in again.stdout
+    found = ponder_("search", "The owl hunts at night in the old forest.", "--json")
+    assert found.stderr == ""
+    hits = json.loads(found.stdout)
+    assert [hit["kind"] for hit in hits].count("passage") == 1
+    assert hits[0]["path"].endswith("caf\\xe9.txt")

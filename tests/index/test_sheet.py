@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import base64
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+from ponder.index.hits import Hit
+from ponder.index.sheet import contact_sheet
+
+
+def hit(**fields: object) -> Hit:
+    empty = dict.fromkeys(("page", "seconds", "first_line", "last_line", "thumbnail"))
+    named = {"score": 0.5, "path": "/a/b.png", "file": Path("/a/b.png"), "kind": "picture"}
+    return Hit(**{**named, "snippet": "", **empty, **fields})  # type: ignore[arg-type]
+
+
+def test_a_sheet_holds_all_it_shows() -> None:
+    page = contact_sheet("red & <blue>", [hit(thumbnail=b"jpeg"), hit(kind="page", page=3)])
+    HTMLParser().feed(page)
+    assert "red &amp; &lt;blue&gt;" in page
+    assert f"data:image/jpeg;base64,{base64.b64encode(b'jpeg').decode()}" in page
+    assert "page · page 3" in page
+    assert not re.findall(r'(?:src|href)="(?!data:)', page)
+    assert "2 hits" in page
+
+
+def test_what_files_say_is_escaped() -> None:
+    evil = '"><script>alert(1)</script>'
+    page = contact_sheet(evil, [hit(path=evil, snippet=evil), hit(snippet=evil, thumbnail=b"x")])
+    assert "<script" not in page
+
+
+def test_places_are_named_in_words() -> None:
+    assert hit().where == ""
+    assert hit(seconds=75.4).where == "1:15"
+    assert hit(first_line=3, last_line=3).where == "line 3"
+    assert hit(first_line=3, last_line=9).where == "lines 3-9"
+
+
+def test_json_has_only_what_fits() -> None:
+    assert hit(page=2, snippet="s").to_json() == {
+        "score": 0.5,
+        "path": "/a/b.png",
+        "kind": "picture",
+        "page": 2,
+        "snippet": "s",
+    }
