@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -11,6 +14,11 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from rich.progress import TaskID
 
 stdout = Console()
 stderr = Console(stderr=True)
@@ -27,3 +35,17 @@ def progress() -> Progress:
         console=stderr,
         disable=not stderr.is_terminal,
     )
+
+
+@contextmanager
+def stages() -> Iterator[Callable[[str, int, int], None]]:
+    """Show the stages of long work, a bar each, as `report(stage, done, total)` names them."""
+    bars: dict[str, TaskID] = {}
+    with progress() as display:
+
+        def report(stage: str, done: int, total: int) -> None:
+            if stage not in bars:
+                bars[stage] = display.add_task(stage, total=total)
+            display.update(bars[stage], completed=done, total=total)
+
+        yield report
