@@ -1,0 +1,257 @@
+"""`nano`: EfficientNet-Lite0, a connector and SmolLM2-135M-Instruct as one Hugging Face model.
+
+It has the contract of any image-text-to-text model of transformers (`forward`, `generate`, a
+processor with a chat template, `save_pretrained` and `from_pretrained`), so that nothing else in
+ponder knows which backbone it has.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForImageTextToText,
+    GenerationMixin,
+    LlamaConfig,
+    LlamaModel,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
+from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
+
+from ponder.model.connector import Connector
+from ponder.model.vision import HEAD_CHANNELS, IMAGENET_CLASSES, EfficientNetLite
+
+if TYPE_CHECKING:
+    from transformers import Cache
+
+VISION_STRIDE = 32
+CPU_PICTURES = 8  # pictures the vision tower takes at a time on a CPU
+
+
+class NanoConfig(PreTrainedConfig):  # type: ignore[misc]
+    """Shape of a `nano`.
+
+    Attributes:
+        image_size: side of the square a picture is fitted into, in pixels.
+        tokens_per_picture: K, the tokens one picture takes in the language model.
+        image_token_id: the placeholder the processor writes K times for each picture.
+    """
+
+    model_type = "ponder_nano"
+    sub_configs: ClassVar[dict[str, type]] = {"text_config": LlamaConfig}
+
+    def __init__(
+        self,
+        text_config: LlamaConfig | dict[str, Any] | None = None,
+        image_size: int = 224,
+        tokens_per_picture: int = 8,
+        connector_width: int = 448,
+        connector_heads: int = 8,
+        image_token_id: int = 5,
+        **kwargs: Any,
+    ) -> None:
+        if text_config is None:
+            text_config = LlamaConfig()
+        elif isinstance(text_config, dict):
+            text_config = LlamaConfig(**text_config)
+        self.text_config = text_config
+        self.image_size = image_size
+        self.tokens_per_picture = tokens_per_picture
+        self.connector_width = connector_width
+        self.connector_heads = connector_heads
+        self.image_token_id = image_token_id
+        kwargs.setdefault("tie_word_embeddings", True)
+        super().__init__(**kwargs)
+
+    @property
+    def grid_side(self) -> int:
+        """Cells along one side of the vision tower's grid."""
+        return self.image_size // VISION_STRIDE
+
+    @property
+    def vision_channels(self) -> int:
+        """Channels of one cell of that grid."""
+        return HEAD_CHANNELS
+
+    @property
+    def vision_classes(self) -> int:
+        """Classes of the vision tower's own classifier."""
+        return IMAGENET_CLASSES
+
+
+class NanoPreTrainedModel(PreTrainedModel):  # type: ignore[misc]
+    """What transformers needs to know to initialise, load and save a `nano`."""
+
+    config_class = NanoConfig
+    base_model_prefix = "model"
+    input_modalities = ("image", "text")
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _supports_attention_backend = True
+
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, Connector):
+            nn.init.normal_(module.position, std=0.02)
+            nn.init.normal_(module.queries, std=1.0)
+            nn.init.normal_(module.class_words, std=0.02)
+
+
+class NanoModel(NanoPreTrainedModel):
+    """The two towers and the connector, without the language model's head."""
+
+    def __init__(self, config: NanoConfig) -> None:
+        super().__init__(config)
+        self.vision_tower = EfficientNetLite()
+        self.connector = Connector(config)
+        self.language_model = LlamaModel(config.text_config)
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Module:
+        """Return the language model's token embedding."""
+        embedding: nn.Module = self.language_model.get_input_embeddings()
+        return embedding
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        """Replace the language model's token embedding."""
+        self.language_model.set_input_embeddings(value)
+
+    def get_image_features(self, pixel_values: Tensor) -> Tensor:
+        """Return the tokens of (P, 3, S, S) pictures: (P, K, hidden)."""
+        pixels = pixel_values.to(self.dtype)
+        # A CPU is a third faster when a chunk's activations stay in its cache.
+        chunks = pixels.split(CPU_PICTURES if pixels.device.type == "cpu" else len(pixels))
+        return torch.cat([self.connect(self.vision_tower(chunk)) for chunk in chunks])
+
+    def connect(self, grid: Tensor) -> Tensor:
+        """Return the tokens (P, K, hidden) of the vision tower's grids (P, channels, S, S)."""
+        classes = self.vision_tower.classify(grid).softmax(dim=-1)
+        tokens: Tensor = self.connector(grid, classes)
+        return tokens
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        pixel_values: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        past_key_values: Cache | None = None,
+        inputs_embeds: Tensor | None = None,
+        use_cache: bool | None = None,
+        **kwargs: Any,
+    ) -> BaseModelOutputWithPast:
+        """Run the language model over tokens, picture placeholders replaced by picture tokens.
+
+        Args:
+            input_ids: (B, T); `image_token_id` stands K times for each picture, in order.
+            pixel_values: (P, 3, S, S), the batch's pictures, row by row.
+            attention_mask: (B, T or past + T), 0 on padding.
+            position_ids: (B, T), from the mask when None.
+            past_key_values: the context so far.
+            inputs_embeds: (B, T, hidden) instead of `input_ids`.
+            use_cache: whether to return the cache.
+            **kwargs: for the language model.
+
+        Raises:
+            ValueError: placeholders and pictures do not match in number.
+        """
+        if inputs_embeds is None:
+            inputs_embeds = self.get_input_embeddings()(input_ids)
+            if pixel_values is not None:
+                inputs_embeds = self._place(inputs_embeds, input_ids, pixel_values)
+        output: BaseModelOutputWithPast = self.language_model(
+            inputs_embeds=inputs_embeds,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            use_cache=use_cache,
+            **kwargs,
+        )
+        return output
+
+    def _place(self, embeds: Tensor, input_ids: Tensor | None, pixel_values: Tensor) -> Tensor:
+        features = self.get_image_features(pixel_values)
+        is_picture = input_ids == self.config.image_token_id  # (B, T)
+        wanted, given = int(is_picture.sum()), features.shape[0] * features.shape[1]
+        if wanted != given:
+            raise ValueError(
+                f"{wanted} picture placeholders but {given} picture tokens: each picture takes "
+                f"{self.config.tokens_per_picture}"
+            )
+        placed: Tensor = embeds.masked_scatter(
+            is_picture.unsqueeze(-1), features.to(embeds.dtype).flatten(0, 1)
+        )
+        return placed
+
+
+class NanoForConditionalGeneration(NanoPreTrainedModel, GenerationMixin):  # type: ignore[misc]
+    """`nano` with the language model's head, for thoughts and losses on text."""
+
+    _tied_weights_keys: ClassVar[dict[str, str]] = {
+        "lm_head.weight": "model.language_model.embed_tokens.weight"
+    }
+
+    def __init__(self, config: NanoConfig) -> None:
+        super().__init__(config)
+        self.model = NanoModel(config)
+        text = config.text_config
+        self.lm_head = nn.Linear(text.hidden_size, text.vocab_size, bias=False)
+        self.post_init()
+
+    def get_image_features(self, pixel_values: Tensor) -> Tensor:
+        """Return the tokens of (P, 3, S, S) pictures: (P, K, hidden)."""
+        return self.model.get_image_features(pixel_values)
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        pixel_values: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        past_key_values: Cache | None = None,
+        labels: Tensor | None = None,
+        logits_to_keep: int = 0,
+        **kwargs: Any,
+    ) -> CausalLMOutputWithPast:
+        """Return logits (B, T, vocabulary), and the loss where `labels` (B, T) are not -100.
+
+        `logits_to_keep` computes the logits of the last so many positions alone; 0 means all. The
+        other arguments are those of `NanoModel.forward`.
+        """
+        output = self.model(
+            input_ids=input_ids,
+            pixel_values=pixel_values,
+            attention_mask=attention_mask,
+            past_key_values=past_key_values,
+            **kwargs,
+        )
+        kept = output.last_hidden_state[:, -logits_to_keep:] if logits_to_keep else output[0]
+        logits = self.lm_head(kept)
+        loss = None
+        if labels is not None:
+            loss = self.loss_function(logits, labels, vocab_size=self.lm_head.out_features)
+        return CausalLMOutputWithPast(
+            loss=loss,
+            logits=logits,
+            past_key_values=output.past_key_values,
+            hidden_states=output.hidden_states,
+        )
+
+    def prepare_inputs_for_generation(
+        self, input_ids: Tensor, pixel_values: Tensor | None = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        """Give the pictures to the first step alone; later ones find them in the cache."""
+        inputs: dict[str, Any] = super().prepare_inputs_for_generation(input_ids, **kwargs)
+        has_pictures = bool((inputs["input_ids"] == self.config.image_token_id).any())
+        inputs["pixel_values"] = pixel_values if has_pictures else None
+        return inputs
+
+
+AutoConfig.register(NanoConfig.model_type, NanoConfig, exist_ok=True)
+AutoModel.register(NanoConfig, NanoModel, exist_ok=True)
+AutoModelForImageTextToText.register(NanoConfig, NanoForConditionalGeneration, exist_ok=True)
