@@ -1,0 +1,66 @@
+"""`ponder eval`: measure retrieval quality."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path  # noqa: TC003 (cyclopts reads the annotation)
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import App, Parameter
+
+if TYPE_CHECKING:
+    from ponder.eval.gallery import Task
+    from ponder.eval.run import Scores
+
+app = App(name="eval", help="Measure retrieval quality.")
+
+
+@app.command
+def gallery(
+    *,
+    split: Literal["dev", "test"] = "test",
+    think: Literal["never"] = "never",
+    model: str = "nano",
+    part: Literal["demo", "full"] = "full",
+    json_file: Annotated[Path | None, Parameter(name="--json")] = None,
+) -> None:
+    """Measure a model on the Gallery: captions to pictures, pictures to captions, style to style.
+
+    Args:
+        split: `test` holds concepts no training has seen; choose recipes on `dev`.
+        think: whether to think before embedding.
+        model: `nano` or a saved model's folder.
+        part: of the Gallery; `full` is the one figures are reported on.
+        json_file: write the scores there.
+    """
+    from rich.table import Table
+
+    from ponder.cli.console import stages, stdout
+    from ponder.engine.model import load
+    from ponder.eval.gallery import tasks
+    from ponder.eval.run import evaluate
+    from ponder.gallery import build, default_folder
+
+    with stages() as report:
+        folder = build(part, default_folder(part), report)
+    table = Table(title=f"Gallery {split}, {model}, think={think}")
+    columns = ("hit@1", "hit@5", "hit@10", "ndcg@5", "queries", "candidates", "ms_per_item")
+    for column in ("task", *columns):
+        table.add_column(column, justify="left" if column == "task" else "right")
+
+    def add(task: Task, scores: Scores) -> None:
+        table.add_row(task.name, *(_show(column, scores[column]) for column in columns))
+
+    result = evaluate(load(model), tasks(folder, split), add)
+    stdout.print(table)
+    result |= {"model": model, "think": think, "command": " ".join(["ponder", *sys.argv[1:]])}
+    if json_file:
+        json_file.parent.mkdir(parents=True, exist_ok=True)
+        json_file.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+
+
+def _show(column: str, value: float) -> str:
+    if column in ("queries", "candidates"):
+        return f"{value:,}"
+    return f"{value:.1f}" if column == "ms_per_item" else f"{100 * value:.1f} %"
