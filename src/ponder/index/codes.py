@@ -1,9 +1,10 @@
 """Two bits a dimension: a scan over every row that is small enough to stay in memory.
 
 Each vector, less the mean of all, is written as whole numbers 0..3 and these as bit planes, so that
-a dot product becomes a few ANDs and bit counts over 64 dimensions at a time. The few hundred best
-rows are then scored again exactly. One bit a dimension is half the size and enough where vectors
-cluster, but loses a fifth of the true neighbours where they do not (`benchmarks/search.py`).
+a dot product becomes a few ANDs and bit counts over 64 dimensions at a time. The best rows by that
+estimate are to be scored again exactly. One bit is half the size and enough where vectors cluster,
+as most do; where they do not, it takes thousands of rows to rescore before the true ones are among
+them (`benchmarks/search.py` has both kinds).
 
 The estimate of a dot product follows RaBitQ (arXiv 2405.12497): the code's own dot product, times a
 factor for each row that makes it right for the row itself.
@@ -11,24 +12,22 @@ factor for each row that makes it right for the row itself.
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from numpy.typing import NDArray
 
 ROW_BITS = 2
-QUERY_BITS = 3
-# Widths of a level, in standard deviations, that lose least of a normal distribution.
-LEVEL_WIDTH = {2: 0.996, 3: 0.586}
-BLOCK = 16384  # rows whose counters fit the processor's second cache
+QUERY_BITS = 2
+LEVEL_WIDTH = (
+    0.996  # in standard deviations: with four levels, loses least of a normal distribution
+)
+BLOCK = 16384  # rows treated at a time: their counters fit the processor's second cache
 
 
 @dataclass(frozen=True)
@@ -49,19 +48,12 @@ class Codes:
     factors: NDArray[np.float32]
 
     @classmethod
-    def build(cls, read: Callable[[], Iterable[NDArray[np.float32]]], dim: int) -> Codes:
-        """Code all rows.
-
-        Args:
-            read: gives the vectors in blocks; called twice, as the mean comes first.
-            dim: D.
-        """
-        total, count = np.zeros(dim), 0
-        for block in read():
-            total += block.sum(axis=0, dtype=np.float64)
-            count += len(block)
-        mean = (total / max(1, count)).astype(np.float32)
-        parts = [_code(block - mean) for block in read() if len(block)]
+    def build(cls, rows: NDArray[np.float32]) -> Codes:
+        """Code vectors (N, D), N at least 1; they may be a file mapped into memory."""
+        blocks = range(0, len(rows), BLOCK)
+        total = sum(rows[start : start + BLOCK].sum(axis=0, dtype=np.float64) for start in blocks)
+        mean = (total / len(rows)).astype(np.float32)
+        parts = [_code(rows[start : start + BLOCK] - mean) for start in blocks]
         planes, sums, factors = zip(*parts, strict=True)
         return cls(
             mean, np.concatenate(planes, axis=2), np.concatenate(sums), np.concatenate(factors)
@@ -80,22 +72,16 @@ class Codes:
         shift = float(numbers.sum(dtype=np.int64)) * (2**ROW_BITS - 1) / 2
         shift -= middle * (2**ROW_BITS - 1) / 2 * len(query)
         scores = np.empty(len(self), dtype=np.float32)
-
-        def score(start: int) -> None:
+        # One thread: each of these operations is too short to be worth handing to another.
+        for start in range(0, len(self), BLOCK):
             block = slice(start, start + BLOCK)
             dots = _dots(self.planes[:, :, block], planes)
             scores[block] = (dots - middle * self.sums[block] - shift) * self.factors[block]
-
-        with ThreadPoolExecutor(os.cpu_count()) as threads:
-            list(threads.map(score, range(0, len(self), BLOCK)))
         return scores
 
     def save(self, path: Path) -> None:
-        """Write to a file, whole or not at all."""
-        unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-        with unfinished.open("wb") as file:
-            np.savez(file, mean=self.mean, planes=self.planes, sums=self.sums, factors=self.factors)
-        unfinished.replace(path)
+        """Write to a file."""
+        np.savez(path, mean=self.mean, planes=self.planes, sums=self.sums, factors=self.factors)
 
     @classmethod
     def load(cls, path: Path) -> Codes:
@@ -119,7 +105,7 @@ def _code(
 def _numbers(block: NDArray[np.float32], bits: int) -> NDArray[np.uint8]:
     """Write each row (N, D) as whole numbers 0..2^bits - 1, by its own spread."""
     spread = np.sqrt(np.mean(block * block, axis=1, keepdims=True))
-    width = np.maximum(spread * np.float32(LEVEL_WIDTH[bits]), np.finfo(np.float32).tiny)
+    width = np.maximum(spread * np.float32(LEVEL_WIDTH), np.finfo(np.float32).tiny)
     levels = np.floor(block / width) + 2 ** (bits - 1)
     numbers: NDArray[np.uint8] = np.clip(levels, 0, 2**bits - 1).astype(np.uint8)
     return numbers
@@ -140,10 +126,12 @@ def _dots(rows: NDArray[np.uint64], query: NDArray[np.uint64]) -> NDArray[np.uin
     both = np.empty(n, dtype=np.uint64)
     ones = np.empty(n, dtype=np.uint8)
     for i, row_plane in enumerate(rows):
-        for j, query_plane in enumerate(query):
-            count = np.zeros(n, dtype=np.uint16)
-            for row_word, query_word in zip(row_plane, query_plane, strict=True):
+        counts = np.zeros((len(query), n), dtype=np.uint16)
+        # Words outside, query planes inside: each word of the rows comes from memory once.
+        for row_word, query_words in zip(row_plane, query.T, strict=True):
+            for count, query_word in zip(counts, query_words, strict=True):
                 np.bitwise_and(row_word, query_word, out=both)
                 count += np.bitwise_count(both, out=ones)
+        for j, count in enumerate(counts):
             dots += count.astype(np.uint32) << np.uint32(i + j)
     return dots

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import zipfile
 from typing import TYPE_CHECKING, Protocol
 
@@ -10,7 +12,7 @@ import numpy as np
 from ponder.index.codes import Codes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -19,8 +21,8 @@ if TYPE_CHECKING:
 
     Ranked = tuple[NDArray[np.int64], NDArray[np.float32]]
 
-EXACT_ROWS = 20_000  # up to here every vector is held in memory and a product takes 6 ms
-RESCORED = 640  # candidates scored exactly, at least
+EXACT_ROWS = 20_000  # up to here every vector fits in memory and one product takes 8 ms
+RESCORED = 1500  # candidates scored exactly, at least
 RESCORED_PER_HIT = 16
 
 
@@ -34,24 +36,29 @@ class Ranking(Protocol):
 def open_ranking(store: Store, folder: Path, dim: int) -> Ranking:
     """Choose a ranking by size and load what it needs.
 
-    Codes are kept in `folder`, for a store's current version only; they are built again whenever
-    they are missing, old or damaged.
+    Beyond `EXACT_ROWS` the codes, and the vectors in the order of their positions, are kept in a
+    folder in `folder`: LanceDB takes ten times as long to look up the candidates' vectors. They are
+    of the store's current version only, and made again when they are missing, old or damaged.
     """
-    if sum(batch.num_rows for batch in store.scan(["part"])) <= EXACT_ROWS:
-        return Exact(np.concatenate([np.empty((0, dim), np.float32), *vectors(store)]))
-    path = folder / f"codes-{store.version()}.npz"
+    rows = sum(batch.num_rows for batch in store.scan(["part"]))
+    if rows <= EXACT_ROWS:
+        return Exact(np.concatenate([np.empty((0, dim), np.float32), *_vectors(store)]))
+    kept = folder / f"ranking-{store.version()}"
     try:
-        codes = Codes.load(path)
+        return Coded.load(kept)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        codes = Codes.build(lambda: vectors(store), dim)
-        codes.save(path)
-        for old in folder.glob("codes-*.npz"):
-            if old != path:
-                old.unlink(missing_ok=True)
-    return Coded(codes, store)
+        pass
+    unfinished = folder / f".ranking-{os.getpid()}"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir()
+    Coded.save(unfinished, _vectors(store), (rows, dim))
+    for old in folder.glob("ranking-*"):
+        shutil.rmtree(old, ignore_errors=True)
+    unfinished.rename(kept)
+    return Coded.load(kept)
 
 
-def vectors(store: Store) -> Iterator[NDArray[np.float32]]:
+def _vectors(store: Store) -> Iterator[NDArray[np.float32]]:
     """Read all vectors, in blocks (n, D)."""
     for batch in store.scan(["vector"]):
         column = batch.column("vector")
@@ -72,17 +79,38 @@ class Exact:
 
 
 class Coded:
-    """Codes in memory, the exact vectors of the likeliest rows from the store."""
+    """Codes in memory; the exact vectors of the likeliest rows from a file."""
 
-    def __init__(self, codes: Codes, store: Store) -> None:
+    def __init__(self, codes: Codes, rows: NDArray[np.float32]) -> None:
+        if len(codes) != len(rows):
+            raise ValueError(f"codes of {len(codes)} rows do not fit {len(rows)} vectors")
         self._codes = codes
-        self._store = store
+        self._rows = rows
+
+    @classmethod
+    def load(cls, folder: Path) -> Coded:
+        """Open what `save` wrote."""
+        rows = np.load(folder / "vectors.npy", mmap_mode="r", allow_pickle=False)
+        return cls(Codes.load(folder / "codes.npz"), rows)
+
+    @staticmethod
+    def save(folder: Path, blocks: Iterable[NDArray[np.float32]], shape: tuple[int, int]) -> None:
+        """Write the vectors of a store, and their codes, into an empty folder."""
+        rows = np.lib.format.open_memmap(
+            folder / "vectors.npy", mode="w+", dtype=np.float32, shape=shape
+        )
+        start = 0
+        for block in blocks:
+            rows[start : start + len(block)] = block
+            start += len(block)
+        rows.flush()
+        Codes.build(rows).save(folder / "codes.npz")
 
     def top(self, query: NDArray[np.float32], k: int) -> Ranked:
         """See `Ranking`."""
         likely = np.sort(_best(self._codes.scores(query), max(RESCORED, RESCORED_PER_HIT * k)))
-        column = self._store.take(likely, ["vector"]).column("vector").combine_chunks()
-        scores = column.flatten().to_numpy().reshape(len(likely), len(query)) @ query
+        # Not `@`: for so small a product BLAS waits longer for its threads than it computes.
+        scores = np.einsum("nd,d->n", self._rows[likely], query)
         best = _best(scores, k)
         return likely[best], scores[best]
 
