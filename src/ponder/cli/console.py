@@ -16,9 +16,11 @@ from rich.progress import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from rich.progress import TaskID
+
+    from ponder.progress import Progress as Report
 
 stdout = Console()
 stderr = Console(stderr=True)
@@ -38,7 +40,7 @@ def progress() -> Progress:
 
 
 @contextmanager
-def stages() -> Iterator[Callable[[str, int, int], None]]:
+def stages() -> Iterator[Report]:
     """Show the stages of long work, a bar each, as `report(stage, done, total)` names them."""
     bars: dict[str, TaskID] = {}
     with progress() as display:

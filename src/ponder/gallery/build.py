@@ -10,7 +10,7 @@ import tempfile
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,23 +22,14 @@ from ponder.gallery.sources import PACKAGES, Part, read_entries, unpack_all
 from ponder.home import home
 from ponder.media import MediaError
 from ponder.packages import fetch
+from ponder.progress import silent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ponder.gallery.entry import Entry
     from ponder.gallery.picture import Picture
-
-
-class Progress(Protocol):
-    """Told how far a stage is."""
-
-    def __call__(self, stage: str, done: int, total: int) -> None:
-        """Take note that `done` of `total` steps of `stage` are done."""
-
-
-def _ignore(stage: str, done: int, total: int) -> None:
-    pass
+    from ponder.progress import Progress
 
 
 def default_folder(part: Part) -> Path:
@@ -46,7 +37,7 @@ def default_folder(part: Part) -> Path:
     return home() / "gallery" / part
 
 
-def build(part: Part, folder: Path, progress: Progress = _ignore) -> Path:
+def build(part: Part, folder: Path, progress: Progress = silent) -> Path:
     """Build a part of the Gallery unless it is there; return its folder.
 
     The same packages give the same bytes. The folder appears, or replaces an older Gallery, only
@@ -112,7 +103,7 @@ class Made:
     largest_concepts: dict[str, int]
 
 
-def make_rows(entries: Sequence[Entry], progress: Progress = _ignore) -> Made:
+def make_rows(entries: Sequence[Entry], progress: Progress = silent) -> Made:
     """Render entries, join those that show one thing, and split them by it."""
     shown, pictures, unreadable = _render_all(entries, progress)
     concepts = assign(

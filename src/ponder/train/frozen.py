@@ -1,0 +1,211 @@
+"""What the frozen towers say of the training data, computed once and kept.
+
+Neither tower learns, so a picture's grid and a caption's states never change: training reads them
+from here and spends its time on the parts that do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageEnhance
+from safetensors.torch import load_file, save_file
+
+from ponder.engine.batching import ahead, by_length
+from ponder.gallery import read
+from ponder.home import home
+from ponder.items import Item
+from ponder.model.readout import pool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from ponder.gallery.concepts import Split
+    from ponder.model.backbone import Backbone
+    from ponder.progress import Progress
+
+CAPTION_BATCH_TOKENS = 2048
+PICTURE_BATCH = 8
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """One split's pictures.
+
+    Attributes:
+        grids: (N, views, channels, S, S) bfloat16, the tower's grids before its head.
+        concept: (N,) number of the row's concept.
+        is_base: (N,) whether the row is no skin-tone or other variant.
+        captions: for each row, its captions as positions in `Captions.pooled`: the English name,
+            other English texts, and names in other languages; either of the last may be empty.
+    """
+
+    grids: Tensor
+    concept: Tensor
+    is_base: Tensor
+    captions: list[tuple[int, list[int], list[int]]]
+
+
+@dataclass(frozen=True)
+class Captions:
+    """Every distinct caption, and its pooled states (N, layers * H) in float16."""
+
+    texts: list[str]
+    pooled: Tensor
+
+
+def freeze(
+    backbone: Backbone,
+    gallery: Path,
+    split: Split,
+    languages: Sequence[str],
+    layers: Sequence[int],
+    views: int,
+    report: Progress,
+) -> tuple[Pictures, Captions]:
+    """Return what the towers say of one split, from the cache where it was computed before.
+
+    Args:
+        backbone: `nano`, its towers already in place.
+        gallery: folder of the built Gallery.
+        split: which split.
+        languages: of the captions to keep; English always leads.
+        layers: hidden states to pool.
+        views: pictures made of each picture; the first is the picture itself.
+        report: called with a stage's name, steps done and steps in all.
+    """
+    rows = read(gallery, split).to_pylist()
+    texts, captions = _captions(rows, languages)
+    numbers = {name: i for i, name in enumerate(sorted({row["concept"] for row in rows}))}
+
+    key = {"gallery": json.loads((gallery / "manifest.json").read_text()), "split": split}
+    pooled = _cached(
+        key | {"texts": texts, "layers": list(layers)},
+        lambda: _pool_captions(backbone, texts, layers, report),
+    )
+    grids = _cached(key | {"views": views}, lambda: _grids(backbone, rows, views, report))
+    pictures = Pictures(
+        grids,
+        torch.tensor([numbers[row["concept"]] for row in rows]),
+        torch.tensor([not row["variant"] for row in rows]),
+        captions,
+    )
+    return pictures, Captions(texts, pooled)
+
+
+def pool_texts(
+    backbone: Backbone,
+    texts: Sequence[str],
+    layers: Sequence[int],
+    report: Progress,
+) -> Tensor:
+    """Return pooled states (N, layers * H) in float16 of any texts, from the cache if there."""
+    key = {"texts": list(texts), "layers": list(layers)}
+    return _cached(key, lambda: _pool_captions(backbone, texts, layers, report))
+
+
+def _captions(
+    rows: list[dict[str, Any]], languages: Sequence[str]
+) -> tuple[list[str], list[tuple[int, list[int], list[int]]]]:
+    positions: dict[str, int] = defaultdict(lambda: len(positions))
+    captions = []
+    for row in rows:
+        name = positions[row["caption"]]
+        english: list[int] = []
+        foreign: list[int] = []
+        for caption in row["captions"]:
+            if caption["language"] not in languages:
+                continue
+            is_english = caption["language"] == "en"
+            if not is_english and caption["kind"] != "name":
+                continue
+            position = positions[caption["text"]]
+            chosen = english if is_english else foreign
+            if position != name and position not in chosen:
+                chosen.append(position)
+        captions.append((name, english, foreign))
+    return list(positions), captions
+
+
+def _cached(key: dict[str, Any], make: Callable[[], Tensor]) -> Tensor:
+    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
+    path = home() / "frozen" / f"{digest}.safetensors"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part")
+        save_file({"values": make().contiguous()}, part)
+        part.replace(path)
+    return load_file(path)["values"]
+
+
+@torch.inference_mode()
+def _pool_captions(
+    backbone: Backbone,
+    texts: Sequence[str],
+    layers: Sequence[int],
+    report: Progress,
+) -> Tensor:
+    prepared = [backbone.prepare(Item((text,)), text) for text in texts]
+    pooled = torch.empty(len(texts), len(layers) * backbone.hidden_size, dtype=torch.float16)
+    done = 0
+    for batch in by_length([len(row) for row in prepared], CAPTION_BATCH_TOKENS):
+        states, content = backbone.states([prepared[i] for i in batch], layers)
+        pooled[batch] = pool(states, content).half()
+        done += len(batch)
+        report("captions", done, len(texts))
+    return pooled
+
+
+@torch.inference_mode()
+def _grids(
+    backbone: Backbone,
+    rows: list[dict[str, Any]],
+    views: int,
+    report: Progress,
+) -> Tensor:
+    tower = backbone.model.model.vision_tower
+
+    def pixels(start: int) -> Tensor:
+        pictures = []
+        for i, row in enumerate(rows[start : start + PICTURE_BATCH], start):
+            picture = Image.open(io.BytesIO(row["picture"])).convert("RGB")
+            pictures += [picture, *(_augment(picture, i, view) for view in range(1, views))]
+        values: Tensor = backbone.processor.image_processor(pictures)["pixel_values"]
+        return values
+
+    grids: list[Tensor] = []
+    for batch in ahead(pixels, range(0, len(rows), PICTURE_BATCH), depth=4):
+        grid = tower.grid(batch.to(backbone.model.dtype))  # (b * views, channels, S, S)
+        grids.append(grid.contiguous().unflatten(0, (-1, views)).bfloat16())
+        report("pictures", min(len(grids) * PICTURE_BATCH, len(rows)), len(rows))
+    return torch.cat(grids)
+
+
+def _augment(picture: Image.Image, row: int, view: int) -> Image.Image:
+    """Shift, scale, turn and tint a picture a little; the same row and view give the same.
+
+    Nothing is mirrored: arrows, letters and flags would change their meaning.
+    """
+    random = np.random.default_rng([row, view])
+    side = max(picture.size)
+    square = Image.new("RGB", (side, side), "white")
+    square.paste(picture, ((side - picture.width) // 2, (side - picture.height) // 2))
+    angle = random.uniform(-12, 12)
+    turned = square.rotate(angle, Image.Resampling.BICUBIC, fillcolor="white")
+    size = int(side * random.uniform(0.7, 1.2))
+    left, top = (int((side - size) * random.uniform(0.2, 0.8)) for _ in range(2))
+    framed = Image.new("RGB", (size, size), "white")
+    framed.paste(turned, (-left, -top))
+    for enhance in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
+        framed = enhance(framed).enhance(random.uniform(0.75, 1.25))
+    return framed

@@ -1,0 +1,49 @@
+"""Configurations say what is wrong with them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ponder.errors import ConfigError
+from ponder.train.align import AlignConfig, Phase
+from ponder.train.config import read_config
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def config(folder: Path, text: str) -> Path:
+    path = folder / "config.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_keys_left_out_keep_their_defaults(tmp_path: Path) -> None:
+    text = "seed: 3\nlanguages: [en]\njoint: {steps: 2, batch: 4, learning_rate: 1}"
+    read = read_config(config(tmp_path, text), AlignConfig)
+    assert read == AlignConfig(seed=3, languages=("en",), joint=Phase(2, 4, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("sed: 3", "unknown key 'sed'; did you mean 'seed'"),
+        ("warm: {step: 3}", "warm: unknown key 'step'; did you mean 'steps'"),
+        ("seed: three", "seed: expected int, got 'three'"),
+        ("part: half", "part: expected one of"),
+        ("languages: en", "languages: expected a list"),
+        ("- seed", "expected keys and values"),
+        ("a: [", "not YAML"),
+    ],
+)
+def test_mistakes_are_named(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        read_config(config(tmp_path, text), AlignConfig)
+
+
+def test_the_shipped_recipe_reads() -> None:
+    from pathlib import Path
+
+    read_config(Path(__file__).parents[2] / "configs" / "align.yaml", AlignConfig)
