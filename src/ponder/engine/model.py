@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
@@ -15,14 +18,14 @@ from ponder.model.readout import pool
 from ponder.model.saved import Saved, load_saved
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from ponder.model.backbone import Prepared
 
 K = TypeVar("K")
+ONE_ITEM = (str, bytes, bytearray, Path, Mapping, Item, tuple, np.ndarray)
 Kind = Literal["query", "document"]
 
 # One batch's tokens, padding included: enough to fill the machine's matrix units, no more, since a
@@ -31,6 +34,7 @@ CPU_BATCH_TOKENS = 2048
 GPU_BATCH_TOKENS = 32768
 WINDOW_BATCHES = 8  # batches' worth of items among which lengths are matched
 PREPARE_AHEAD = 256  # items tokenized ahead of the model
+LONG_WORK = 256  # items from which a terminal is shown a progress bar
 
 
 class Model:
@@ -102,9 +106,7 @@ class Model:
         """
         if think != "never":
             raise ValueError(f"think={think!r}: this model has no gate or reasoning adapter yet")
-        return self._encode(
-            items, instruction or "", truncate_dim, precision, show_progress
-        )
+        return self._encode(items, instruction or "", truncate_dim, precision, show_progress)
 
     def encode_query(self, items: Sequence[Any] | Any, **options: Any) -> NDArray[Any]:
         """Embed what is searched for: `encode` with the model's query instruction."""
@@ -116,9 +118,7 @@ class Model:
         options.setdefault("instruction", self._saved.instructions["document"])
         return self.encode(items, **options)
 
-    def similarity(
-        self, a: NDArray[np.generic], b: NDArray[np.generic]
-    ) -> NDArray[np.float32]:
+    def similarity(self, a: NDArray[np.generic], b: NDArray[np.generic]) -> NDArray[np.float32]:
         """Return the cosines (n, m) of rows (n, D) and (m, D), in any precision, alike in both."""
         left, right = (dequantize(np.atleast_2d(rows), self.dim) for rows in (a, b))
         left = left / np.linalg.norm(left, axis=1, keepdims=True)
@@ -149,9 +149,7 @@ class Model:
         precision: Precision,
         show_progress: bool | None,
     ) -> NDArray[Any]:
-        is_batch = isinstance(items, list | range) or (
-            hasattr(items, "__iter__") and not isinstance(items, _SINGLE)
-        )
+        is_batch = isinstance(items, Iterable) and not isinstance(items, ONE_ITEM)
         values = list(items) if is_batch else [items]
         rows = np.empty((len(values), self.dim), dtype=np.float32)
         parsed = ((i, parse(value, f"item {i}")) for i, value in enumerate(values))
@@ -184,6 +182,19 @@ class Model:
         vectors = F.normalize(self._readout(pool(states, content)), dim=-1)
         rows: NDArray[np.float32] = vectors.cpu().numpy()
         return rows
+
+
+@contextmanager
+def _progress(total: int, show: bool | None) -> Iterator[Callable[[], None]]:
+    """Show a bar where asked to, or on long work at a terminal; yield what moves it on."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    shown = show if show is not None else console.is_terminal and total >= LONG_WORK
+    with Progress(console=console, disable=not shown, transient=True) as display:
+        bar = display.add_task("Embedding", total=total)
+        yield lambda: display.advance(bar)
 
 
 def load(

@@ -27,7 +27,10 @@ def truncate(rows: NDArray[np.float32], dim: int | None) -> NDArray[np.float32]:
     if not 1 <= dim < rows.shape[1]:
         raise ValueError(f"truncate_dim={dim}, but the vectors have {rows.shape[1]} dimensions")
     kept = rows[:, :dim]
-    return kept / np.maximum(np.linalg.norm(kept, axis=1, keepdims=True), 1e-12)
+    unit: NDArray[np.float32] = kept / np.maximum(
+        np.linalg.norm(kept, axis=1, keepdims=True), 1e-12
+    )
+    return unit
 
 
 def quantize(
@@ -46,7 +49,10 @@ def quantize(
         return rows
     if precision == "int8":
         largest = np.abs(rows).max(axis=1, keepdims=True)
-        return np.rint(rows * (127.0 / np.maximum(largest, 1e-12))).astype(np.int8)
+        scaled: NDArray[np.int8] = np.rint(rows * (127.0 / np.maximum(largest, 1e-12))).astype(
+            np.int8
+        )
+        return scaled
     if precision == "binary":
         if rows.shape[1] % 8:
             raise ValueError(f"binary needs a multiple of 8 dimensions, not {rows.shape[1]}")

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from transformers.modeling_outputs import BaseModelOutputWithPast
 
 
-
 @dataclass(frozen=True)
 class Prepared:
     """One item as a backbone reads it.
@@ -159,6 +158,5 @@ def select(output: BaseModelOutputWithPast, layers: Sequence[int]) -> list[Tenso
     The last layer's are `last_hidden_state`: some models' `hidden_states[-1]` lack the final norm.
     """
     return [
-        output.last_hidden_state if layer == -1 else output.hidden_states[layer]
-        for layer in layers
+        output.last_hidden_state if layer == -1 else output.hidden_states[layer] for layer in layers
     ]

@@ -55,11 +55,9 @@ class NanoConfig(PreTrainedConfig):  # type: ignore[misc]
         image_token_id: int = 5,
         **kwargs: Any,
     ) -> None:
-        if text_config is None:
-            text_config = LlamaConfig()
-        elif isinstance(text_config, dict):
-            text_config = LlamaConfig(**text_config)
-        self.text_config = text_config
+        is_made = isinstance(text_config, LlamaConfig)
+        text: LlamaConfig = text_config if is_made else LlamaConfig(**(text_config or {}))
+        self.text_config = text
         self.image_size = image_size
         self.tokens_per_picture = tokens_per_picture
         self.connector_width = connector_width

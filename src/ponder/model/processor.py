@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -46,15 +46,13 @@ CHAT_TEMPLATE = (
 class NanoImageProcessor(BaseImageProcessor):  # type: ignore[misc]
     """Fit each picture into a white square and scale its pixels as the vision tower expects."""
 
-    model_input_names = ("pixel_values",)
+    model_input_names: ClassVar[list[str]] = ["pixel_values"]
 
     def __init__(self, image_size: int = 224, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.image_size = image_size
 
-    def preprocess(
-        self, images: Image.Image | Sequence[Image.Image], **_: Any
-    ) -> BatchFeature:
+    def preprocess(self, images: Image.Image | Sequence[Image.Image], **_: Any) -> BatchFeature:
         """Return `pixel_values`, (P, 3, S, S) float32."""
         pictures = [images] if isinstance(images, Image.Image) else list(images)
         size = self.image_size

@@ -56,7 +56,8 @@ class Saved:
     @property
     def instructions(self) -> dict[str, str]:
         """The default instruction of a query and of a document; may be empty."""
-        return {"query": "", "document": ""} | self.record.get("instructions", {})
+        chosen: dict[str, str] = self.record.get("instructions", {})
+        return {"query": "", "document": ""} | chosen
 
     @property
     def fingerprint(self) -> str:

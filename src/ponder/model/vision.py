@@ -66,7 +66,8 @@ class SameConv(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, inputs, H, W) to (B, outputs, H / stride, W / stride); H and W are even."""
-        return super().forward(x if self.extra is None else F.pad(x, self.extra))
+        output: Tensor = super().forward(x if self.extra is None else F.pad(x, self.extra))
+        return output
 
 
 class Block(nn.Module):
@@ -85,7 +86,8 @@ class Block(nn.Module):
         y = x if self.expand is None else F.relu6(self.expand(x), inplace=not self.training)
         y = F.relu6(self.depthwise(y), inplace=not self.training)
         y = self.project(y)
-        return y + x if self.is_residual else y
+        output: Tensor = y + x if self.is_residual else y
+        return output
 
 
 class EfficientNetLite(nn.Module):
@@ -147,9 +149,7 @@ def fold_batch_norm(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
             weights[f"{norm}.running_var"] + BATCH_NORM_EPS
         )
         folded[f"{ours}.weight"] = weights[f"{convolution}.weight"] * scale[:, None, None, None]
-        folded[f"{ours}.bias"] = (
-            weights[f"{norm}.bias"] - weights[f"{norm}.running_mean"] * scale
-        )
+        folded[f"{ours}.bias"] = weights[f"{norm}.bias"] - weights[f"{norm}.running_mean"] * scale
     return folded
 
 
