@@ -16,7 +16,7 @@ def hit(**fields: object) -> Hit:
 
 
 def test_a_sheet_holds_all_it_shows() -> None:
-    page = contact_sheet("red & <blue>", [hit(thumbnail=b"jpeg"), hit(kind="page", page=3)])
+    page = contact_sheet([("red & <blue>", [hit(thumbnail=b"jpeg"), hit(kind="page", page=3)])])
     HTMLParser().feed(page)
     assert "red &amp; &lt;blue&gt;" in page
     assert f"data:image/jpeg;base64,{base64.b64encode(b'jpeg').decode()}" in page
@@ -27,8 +27,16 @@ def test_a_sheet_holds_all_it_shows() -> None:
 
 def test_what_files_say_is_escaped() -> None:
     evil = '"><script>alert(1)</script>'
-    page = contact_sheet(evil, [hit(path=evil, snippet=evil), hit(snippet=evil, thumbnail=b"x")])
+    page = contact_sheet(
+        [(evil, [hit(path=evil, snippet=evil), hit(snippet=evil, thumbnail=b"x")])]
+    )
     assert "<script" not in page
+
+
+def test_many_searches_have_a_section_each() -> None:
+    page = contact_sheet([("first", [hit(score=0.25)]), ("second", [])])
+    assert page.count("<h1>") == 2
+    assert page.index("first</h1>") < page.index("0.25") < page.index("second</h1>")
 
 
 def test_places_are_named_in_words() -> None:

@@ -18,7 +18,9 @@ app.command("ponder.cli.pull:pull", name="pull", help="Fetch a backbone's weight
 app.command("ponder.cli.gallery:gallery", name="gallery", help="Build the Gallery data set.")
 app.command("ponder.cli.embed:embed", name="embed", help="Embed JSONL rows into Parquet.")
 app.command("ponder.cli.index:index", name="index", help="Index files so they can be searched.")
-app.command("ponder.cli.search:search", name="search", help="Search an index in words or by picture.")
+app.command(
+    "ponder.cli.search:search", name="search", help="Search an index by words or a picture."
+)
 app.command("ponder.cli.train:app", name="train", help="Train the parts ponder adds.")
 app.command("ponder.cli.eval:app", name="eval", help="Measure retrieval quality.")
 

@@ -59,7 +59,7 @@ def search(
         stdout.print(_table(hits))
     if html is not None:
         title = " + ".join([*([text] if text else []), *([str(image)] if image else [])])
-        html.write_text(contact_sheet(title, hits), encoding="utf-8", errors="replace")
+        html.write_text(contact_sheet([(title, hits)]), encoding="utf-8", errors="replace")
         stderr.print(f"wrote {html}", soft_wrap=True, highlight=False, markup=False)
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --dim: #888; --bar: #4a7dbd; }
 body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem }
-h1 { font-size: 1.3rem; font-weight: 600; margin: 0 0 .2rem }
+h1 { font-size: 1.3rem; font-weight: 600; margin: 2rem 0 .2rem }
 h1 + p { color: var(--dim); margin: 0 0 1.5rem }
 ol { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr));
      list-style: none; margin: 0; padding: 0 }
@@ -35,21 +35,25 @@ li { border: 1px solid var(--line); border-radius: .5rem; display: flex; flex-di
 """
 
 
-def contact_sheet(query: str, hits: Sequence[Hit]) -> str:
-    """Return an HTML page with a card for each hit, best first.
+def contact_sheet(searches: Sequence[tuple[str, Sequence[Hit]]]) -> str:
+    """Return an HTML page with a section for each search and a card for each hit, best first.
 
     Args:
-        query: what was searched for, as a person would say it.
-        hits: what was found.
+        searches: pairs of what was searched for, as a person would say it, and what was found.
     """
-    cards = "\n".join(_card(hit) for hit in hits)
-    count = f"{len(hits)} hit" + ("s" if len(hits) != 1 else "")
+    title = searches[0][0] if len(searches) == 1 else f"{len(searches)} searches"
+    sections = "\n".join(_section(query, hits) for query, hits in searches)
     return (
         f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
         f'<meta name="viewport" content="width=device-width">\n'
-        f"<title>{escape(query)}</title>\n<style>{_STYLE}</style>\n"
-        f"<h1>{escape(query)}</h1>\n<p>{count}</p>\n<ol>\n{cards}\n</ol>\n</html>\n"
+        f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n{sections}\n</html>\n"
     )
+
+
+def _section(query: str, hits: Sequence[Hit]) -> str:
+    cards = "\n".join(_card(hit) for hit in hits)
+    count = f"{len(hits)} hit" + ("s" if len(hits) != 1 else "")
+    return f"<h1>{escape(query)}</h1>\n<p>{count}</p>\n<ol>\n{cards}\n</ol>"
 
 
 def _card(hit: Hit) -> str:
