@@ -96,6 +96,5 @@ def test_a_kill_keeps_what_was_committed(tmp_path: Path) -> None:
     process.communicate()
     kept = len(snapshot(index))
     report = Index(index, Colours()).add(top)
-    embedded_in_all = len({vector for *_, vector in snapshot(index)})
     assert kept > 50
-    assert 0 < report.embedded <= embedded_in_all - kept + 6  # six rows may be copies
+    assert 0 < report.embedded <= len(snapshot(index)) - kept

@@ -34,6 +34,14 @@ LIMIT_S = 60.0  # for one unit: a picture, a page, a whole video's frames
 FILES_AHEAD = 64
 UNITS_AHEAD = 4  # of one file; with FILES_AHEAD this bounds the memory that waits for the model
 
+# Keep freed picture memory instead of handing it back to the system for every file: a fifth of the
+# decoding time. Read by glibc and by Pillow; others ignore it.
+_KEEP_MEMORY = {
+    "MALLOC_MMAP_THRESHOLD_": str(2**28),
+    "MALLOC_TRIM_THRESHOLD_": str(2**30),
+    "PILLOW_BLOCKS_MAX": "32",
+}
+
 
 class Decoders:
     """A few decoder processes, started as they are needed, ended with the `with` block.
@@ -185,6 +193,7 @@ class Decoder:
                 [sys.executable, "-m", "ponder.index.worker", str(self._limit_s)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
+                env=os.environ | _KEEP_MEMORY,
                 start_new_session=True,  # Ctrl-C is for the parent, which ends this in good order
             )
         return self._process

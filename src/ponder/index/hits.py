@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-_PLACE = ("kind", "page", "seconds", "first_line", "last_line", "snippet", "thumbnail")
-HIT_COLUMNS = ("path", "raw_path", *_PLACE)
+from ponder.index.rows import PLACE
+
+HIT_COLUMNS = ("path", "raw_path", *PLACE)
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Hit:
     def from_row(cls, row: dict[str, Any], score: float) -> Hit:
         """Make a hit of a row's `HIT_COLUMNS`."""
         file = Path(os.fsdecode(row["raw_path"]))
-        return cls(score, row["path"], file, *(row[name] for name in _PLACE))
+        return cls(score, row["path"], file, *(row[name] for name in PLACE))
 
     @property
     def where(self) -> str:

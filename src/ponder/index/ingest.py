@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from ponder.index.units import Unit
     from ponder.items import Item
 
+    Content = tuple[Reader | None, str]  # how a file is read, and its hash
+
 COMMIT_ROWS = 1024
 COMMIT_S = 5.0  # the most work that a kill can undo
 
@@ -47,6 +49,11 @@ class _Reading:
     hash: str = ""
     is_copy: bool = False
     units: list[tuple[Unit, NDArray[np.float32]]] = field(default_factory=list)
+
+    @property
+    def content(self) -> Content:
+        """What two files must share for their rows to be the same."""
+        return self.file.reader, self.hash
 
 
 @dataclass(frozen=True)
@@ -103,10 +110,10 @@ class Ingest:
         self._total = 0
         self._settled: set[str] = set()  # keys of files this run is done with
         self._skipped: set[str] = set()
-        self._claimed: set[tuple[Reader | None, str]] = set()  # content that needs no embedding
+        self._claimed: set[Content] = set()  # content that needs no embedding
         self._lock = threading.Lock()  # guards _claimed
-        self._buffer: list[pa.Table] = []
-        self._replaced: set[str] = set()
+        self._buffer: list[_Reading] = []  # whole files that are not written yet
+        self._waiting = 0  # rows of those
         self._committed = time.monotonic()
 
     def run(self, found: Found) -> Report:
@@ -178,8 +185,8 @@ class Ingest:
         with file.path.open("rb") as stream:
             reading.hash = hashlib.file_digest(stream, "sha256").hexdigest()
         with self._lock:
-            reading.is_copy = (file.reader, reading.hash) in self._claimed
-            self._claimed.add((file.reader, reading.hash))
+            reading.is_copy = reading.content in self._claimed
+            self._claimed.add(reading.content)
         if not reading.is_copy:
             yield from decoder.call(read_file, file.path, file.reader)
 
@@ -187,51 +194,50 @@ class Ingest:
         # The decoders run ahead: by the time a later file's vectors arrive, a failure is known.
         if reading.file.key in self._settled:
             return
-        rows = make_rows(reading.file, reading.hash, reading.units, self._schema)
-        self._hold(reading, rows)
-        waiting = sum(rows.num_rows for rows in self._buffer)
-        if waiting >= COMMIT_ROWS or time.monotonic() - self._committed >= COMMIT_S:
+        self._buffer.append(reading)
+        self._waiting += len(reading.units)
+        self._count(reading)
+        if self._waiting >= COMMIT_ROWS or time.monotonic() - self._committed >= COMMIT_S:
             self._commit()
-
-    def _hold(self, reading: _Reading, rows: pa.Table) -> None:
-        self._buffer.append(rows)
-        was = self._known.get(reading.file.key)
-        if was is None:
-            self._report.added += 1
-        else:
-            self._replaced.add(reading.file.key)
-            if was.hash == reading.hash:
-                self._report.unchanged += 1
-            else:
-                self._report.changed += 1
-        self._settle(reading.file)
 
     def _commit(self) -> None:
         if self._buffer:
-            self._store.write(pa.concat_tables(self._buffer), self._replaced)
-        self._buffer, self._replaced = [], set()
-        self._committed = time.monotonic()
+            done = ((reading.file, reading.hash, reading.units) for reading in self._buffer)
+            self._write(make_rows(done, self._schema), self._buffer)
+        self._buffer, self._waiting, self._committed = [], 0, time.monotonic()
+
+    def _write(self, rows: pa.Table, readings: list[_Reading]) -> None:
+        keys = {reading.file.key for reading in readings}
+        self._store.write(rows, keys & set(self._known))
 
     def _copy(self, copies: list[_Reading]) -> None:
         """Give files the rows of another file of the same content, where the table has one."""
         sources = self._sources({reading.hash for reading in copies})
-        found = [
-            (reading, sources[reading.file.reader, reading.hash])
-            for reading in copies
-            if (reading.file.reader, reading.hash) in sources
-        ]
-        positions = [position for _, source in found for position in source]
+        found = [reading for reading in copies if reading.content in sources]
+        positions = [position for reading in found for position in sources[reading.content]]
         rows = self._store.take(np.array(positions, dtype=np.int64), self._schema.names)
-        start = 0
-        for reading, source in found:
-            self._hold(reading, copy_rows(reading.file, rows.slice(start, len(source))))
-            start += len(source)
-        self._commit()
+        copied, start = [self._schema.empty_table()], 0
+        for reading in found:
+            count = len(sources[reading.content])
+            copied.append(copy_rows(reading.file, rows.slice(start, count)))
+            start += count
+            self._count(reading)
+        self._write(pa.concat_tables(copied), found)
 
-    def _sources(self, hashes: set[str]) -> dict[tuple[Reader | None, str], list[int]]:
+    def _count(self, reading: _Reading) -> None:
+        was = self._known.get(reading.file.key)
+        if was is None:
+            self._report.added += 1
+        elif was.hash == reading.hash:
+            self._report.unchanged += 1
+        else:
+            self._report.changed += 1
+        self._settle(reading.file)
+
+    def _sources(self, hashes: set[str]) -> dict[Content, list[int]]:
         """Return the positions of one file's rows, in order, for each content."""
-        owners: dict[tuple[Reader | None, str], str] = {}
-        parts: dict[tuple[Reader | None, str], dict[int, int]] = defaultdict(dict)
+        owners: dict[Content, str] = {}
+        parts: dict[Content, dict[int, int]] = defaultdict(dict)
         start = 0
         for batch in self._store.scan(["hash", "file", "path", "part"]):
             kept = pc.is_in(batch.column("hash"), pa.array(sorted(hashes), pa.string()))

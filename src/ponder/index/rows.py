@@ -11,50 +11,59 @@ import pyarrow as pa
 from ponder.index.files import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
     from ponder.index.files import File
     from ponder.index.units import Unit
 
-_PLACE = ("kind", "page", "seconds", "first_line", "last_line", "snippet", "thumbnail")
+# Where in its file a row comes from and what it looks like: fields of a `Unit`, and of a `Hit`.
+PLACE = ("kind", "page", "seconds", "first_line", "last_line", "snippet", "thumbnail")
 
 
 def make_rows(
-    file: File,
-    content_hash: str,
-    units: Sequence[tuple[Unit, NDArray[np.float32]]],
+    embedded: Iterable[tuple[File, str, Sequence[tuple[Unit, NDArray[np.float32]]]]],
     schema: pa.Schema,
 ) -> pa.Table:
-    """Return one row for each embedded unit of a file, in order."""
-    columns: dict[str, Any] = _named(file, np.arange(len(units)))
-    columns["hash"] = [content_hash] * len(units)
-    for name in _PLACE:
-        columns[name] = [getattr(unit, name) for unit, _ in units]
-    vectors = np.concatenate([vector for _, vector in units]).astype(np.float32, copy=False)
-    columns["vector"] = pa.FixedSizeListArray.from_arrays(
-        pa.array(vectors), schema.field("vector").type.list_size
+    """Return one row for each embedded unit of each file, in order.
+
+    Args:
+        embedded: files, each with the hash of its content, and its units with their vectors.
+        schema: of the table.
+    """
+    columns: dict[str, list[Any]] = {name: [] for name in schema.names}
+    vectors = columns.pop("vector")
+    for file, content_hash, units in embedded:
+        for name, values in _named(file, range(len(units))).items():
+            columns[name] += values
+        columns["hash"] += [content_hash] * len(units)
+        for name in PLACE:
+            columns[name] += [getattr(unit, name) for unit, _ in units]
+        vectors += [vector for _, vector in units]
+    flat = pa.array(np.concatenate(vectors).astype(np.float32, copy=False))
+    size = schema.field("vector").type.list_size
+    return pa.table(
+        {**columns, "vector": pa.FixedSizeListArray.from_arrays(flat, size)}, schema=schema
     )
-    return pa.table(columns, schema=schema)
 
 
 def copy_rows(file: File, source: pa.Table) -> pa.Table:
     """Return the rows of another file of the same content, as rows of `file`."""
-    for name, values in _named(file, source.column("part").to_numpy()).items():
+    for name, values in _named(file, source.column("part").to_pylist()).items():
         place = source.schema.get_field_index(name)
         field = source.schema.field(place)
         source = source.set_column(place, field, pa.array(values, field.type))
     return source
 
 
-def _named(file: File, parts: NDArray[Any]) -> dict[str, Any]:
+def _named(file: File, parts: Sequence[int]) -> dict[str, list[Any]]:
     """The columns that say which file a row is of."""
     count = len(parts)
     return {
         "id": [f"{file.key}-{part:05d}" for part in parts],
         "file": [file.key] * count,
-        "part": parts,
+        "part": list(parts),
         "path": [printable(file.path)] * count,
         "raw_path": [os.fsencode(file.path)] * count,
         "size": [file.size] * count,
