@@ -273,6 +273,17 @@ def test_what_another_process_adds_is_seen(folder: Path, tmp_path: Path, model: 
     assert index.search("yellow", k=1)[0].file.name == "new.png"
 
 
+def test_two_runs_at_once_are_refused(folder: Path, tmp_path: Path, model: Colours) -> None:
+    index, other = Index(tmp_path / "x.lance", model), Index(tmp_path / "x.lance", Colours())
+
+    def meanwhile(done: int, total: int) -> None:
+        with pytest.raises(PonderError, match="another run is indexing"):
+            other.add(folder)
+
+    assert index.add(folder, tell=meanwhile).added == 6
+    assert other.add(folder).unchanged == 6
+
+
 class Choosy(Colours):
     """Reads ahead like a real model, and refuses one file."""
 

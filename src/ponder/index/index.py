@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -160,10 +161,28 @@ class Index:
 
 
 def _update(store: LanceStore, model: Encoder, found: Found, folder: Path, tell: Tell) -> Report:
-    with Decoders() as decoders:
+    with _alone(folder), Decoders() as decoders:
         report = Ingest(store, store.schema, model, decoders, tell).run(found)
-    write_errors(report.skipped, folder / ERRORS)
+        write_errors(report.skipped, folder / ERRORS)
     return report
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep a second run out: each would add what the other does. A kill ends the hold as well."""
+    if os.name != "posix":  # no lock elsewhere: two runs at once are the user's to avoid
+        yield
+        return
+    import fcntl
+
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise PonderError(
+                f"another run is indexing into {printable(folder)}; try again when it is done"
+            ) from None
+        yield
 
 
 def _files(folder: Path, table: Held) -> Iterator[Path]:

@@ -120,6 +120,7 @@ class Ingest:
         """Bring the table in line with what a walk found."""
         began = time.monotonic()
         report = self._report
+        self._store.version()  # another run may have written since the store was opened
         self._known = self._read_known()
         self._total = len(found.files)
         self._settled = {file.key for file in found.files if self._is_unchanged(file)}
