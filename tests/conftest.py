@@ -29,10 +29,14 @@ def tiny_nano() -> NanoForConditionalGeneration:
         tie_word_embeddings=True,
     )
     torch.manual_seed(0)
-    config = NanoConfig(text, tokens_per_picture=4, connector_width=32, connector_heads=4)
+    config = NanoConfig(text, regions_side=2)
     model = NanoForConditionalGeneration(config).eval()
-    # Random embeddings of the default size leave every state near zero, where nothing differs.
+    # Random weights of the default size leave every state near zero, where nothing differs.
     torch.nn.init.normal_(model.get_input_embeddings().weight, std=1.0)
+    torch.nn.init.normal_(model.model.connector.output.weight, std=0.05)
+    for module in model.model.vision_tower.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            torch.nn.init.kaiming_normal_(module.weight)
     return model
 
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from itertools import count, islice
+from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ponder.engine.batching import ahead, by_length, windows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @given(st.lists(st.integers(1, 300), max_size=60), st.integers(1, 500))
@@ -26,13 +32,32 @@ def test_the_longest_come_first() -> None:
 def test_ahead_keeps_order_and_pulls_no_more_than_its_depth() -> None:
     pulled = []
 
-    def source():  # type: ignore[no-untyped-def]
+    def source() -> Iterator[int]:
         for i in count():
             pulled.append(i)
             yield i
 
     assert list(islice(ahead(lambda x: x * x, source(), depth=3), 5)) == [0, 1, 4, 9, 16]
-    assert len(pulled) <= 5 + 3
+    assert len(pulled) <= 5 + 3 + 2  # and one in hand on either side
+
+
+def test_ahead_raises_in_turn_what_its_source_raises() -> None:
+    def source() -> Iterator[int]:
+        yield 1
+        raise KeyError("two")
+
+    results = ahead(str, source(), depth=8)
+    assert next(results) == "1"
+    with pytest.raises(KeyError, match="two"):
+        next(results)
+
+
+def test_ahead_leaves_no_thread_behind() -> None:
+    before = threading.active_count()
+    results = ahead(str, count(), depth=2)
+    next(results)
+    results.close()  # type: ignore[attr-defined]
+    assert threading.active_count() == before
 
 
 def test_windows_are_bounded_and_lose_nothing() -> None:

@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from ponder.eval.gallery import CANDIDATES, tasks
-from ponder.gallery.shards import SCHEMA
+from ponder.gallery.shards import SCHEMA, write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,8 +33,7 @@ def gallery(tmp_path: Path) -> Path:
     rows = [row(style, i) for i in range(600) for style in ("openmoji", "google")]
     rows += [row("openmoji", i, "1F3FF") for i in range(50)]
     rows += [row("openmoji", 700, caption="Thing 3"), row("google", 701)]
-    table = pa.Table.from_pylist(rows, schema=SCHEMA)
-    pq.write_table(table, tmp_path / "test-00000-of-00001.parquet")
+    write(tmp_path, rows, {})
     return tmp_path
 
 

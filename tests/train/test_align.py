@@ -9,7 +9,7 @@ import torch
 
 from ponder.model.backbone import Backbone
 from ponder.model.processor import NanoImageProcessor, NanoProcessor
-from ponder.train.align import AlignConfig, Aligner, Phase, fit
+from ponder.train.align import AlignConfig, Aligner, fit
 from ponder.train.frozen import Captions, Pictures
 from ponder.train.log import Run, plot, read_metrics
 
@@ -20,12 +20,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.nano  # the tokenizer is the real one's
 
-CONFIG = AlignConfig(
-    dropout=0.1,
-    warm=Phase(12, 16, 3e-3),
-    joint=Phase(6, 16, 1e-3),
-    checkpoint_every=4,
-)
+CONFIG = AlignConfig(steps=18, batch=16, learning_rate=3e-3, checkpoint_every=4)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +30,7 @@ def backbone(tiny_nano: NanoForConditionalGeneration) -> Backbone:
     from ponder.model.pull import nano_folder
 
     tokenizer = AutoTokenizer.from_pretrained(nano_folder() / "language")
-    return Backbone(tiny_nano, NanoProcessor(NanoImageProcessor(), tokenizer, None, 4))
+    return Backbone(tiny_nano, NanoProcessor(NanoImageProcessor(), tokenizer, None, 5))
 
 
 def frozen(seed: int, hidden: int) -> tuple[Pictures, Captions]:
@@ -56,9 +51,6 @@ def train(backbone: Backbone, folder: Path, stop: int | None = None) -> list[dic
         if done == stop:
             raise KeyboardInterrupt
 
-    torch.manual_seed(1)
-    for parameter in backbone.model.model.connector.parameters():
-        torch.nn.init.normal_(parameter, std=0.1)
     aligner = Aligner(CONFIG, backbone, frozen(0, backbone.hidden_size))
     try:
         fit(aligner, frozen(1, backbone.hidden_size), Run(folder), report)
@@ -68,14 +60,10 @@ def train(backbone: Backbone, folder: Path, stop: int | None = None) -> list[dic
 
 
 def test_the_loss_falls_and_only_the_new_parts_learn(backbone: Backbone, tmp_path: Path) -> None:
-    towers = {
-        name: value.clone()
-        for name, value in backbone.model.state_dict().items()
-        if ".connector." not in name
-    }
+    towers = {name: value.clone() for name, value in backbone.model.state_dict().items()}
     rows = train(backbone, tmp_path)
     assert [row["step"] for row in rows] == list(range(18))
-    assert rows[11]["loss"] < rows[0]["loss"]
+    assert rows[-1]["loss"] < rows[0]["loss"]
     after = backbone.model.state_dict()
     assert all(torch.equal(after[name], value) for name, value in towers.items())
     plot(rows, tmp_path / "curves.png")

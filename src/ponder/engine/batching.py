@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
+import threading
+from dataclasses import dataclass
+from queue import Full, Queue
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -13,20 +14,50 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
+@dataclass(frozen=True)
+class _End:
+    """Behind the last result: there are no more, because of `error` if there is one."""
+
+    error: BaseException | None = None
+
+
 def ahead(make: Callable[[T], R], values: Iterable[T], depth: int) -> Iterator[R]:
-    """Apply `make` to each value in a thread, up to `depth` values ahead of the consumer."""
-    pending: deque[Future[R]] = deque()
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="ponder-prepare") as pool:
+    """Pull values and apply `make` in a thread, at most `depth` results ahead of the consumer.
+
+    What pulling or `make` raises is raised to the consumer in its turn.
+    """
+    results: Queue[R | _End] = Queue(maxsize=depth)
+    is_wanted = threading.Event()
+    is_wanted.set()
+
+    def put(result: R | _End) -> None:
+        while is_wanted.is_set():
+            try:
+                return results.put(result, timeout=0.1)
+            except Full:
+                continue
+
+    def run() -> None:
+        end = _End()
         try:
             for value in values:
-                pending.append(pool.submit(make, value))
-                if len(pending) > depth:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
-        finally:
-            for future in pending:
-                future.cancel()
+                if not is_wanted.is_set():
+                    return
+                put(make(value))
+        except BaseException as error:  # handed over: this thread has nobody to tell
+            end = _End(error)
+        put(end)
+
+    thread = threading.Thread(target=run, name="ponder-prepare", daemon=True)
+    thread.start()
+    try:
+        while not isinstance(result := results.get(), _End):
+            yield result
+        if result.error is not None:
+            raise result.error
+    finally:
+        is_wanted.clear()
+        thread.join()
 
 
 def by_length(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:

@@ -14,7 +14,6 @@ from torch.nn import functional as F
 from ponder.engine.batching import ahead, by_length, windows
 from ponder.engine.precision import Precision, dequantize, quantize, truncate
 from ponder.items import Item, parse
-from ponder.model.readout import pool
 from ponder.model.saved import Saved, load_saved
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ Kind = Literal["query", "document"]
 CPU_BATCH_TOKENS = 2048
 GPU_BATCH_TOKENS = 32768
 WINDOW_BATCHES = 8  # batches' worth of items among which lengths are matched
-PREPARE_AHEAD = 256  # items tokenized ahead of the model
+WINDOW_ITEMS = 512  # at most; the next window is prepared while one is in the model
 LONG_WORK = 256  # items from which a terminal is shown a progress bar
 
 
@@ -132,8 +131,8 @@ class Model:
         """Embed an endless stream of keyed items, a bounded window at a time.
 
         Args:
-            items: pairs of a key, handed back as it is, and an item. The iterator is pulled from
-                the calling thread, up to a window ahead of what is yielded.
+            items: pairs of a key, handed back as it is, and an item. Another thread pulls the
+                iterator, up to two windows ahead of what is yielded.
             kind: whether the items are queries or documents.
 
         Yields:
@@ -167,9 +166,10 @@ class Model:
             key, item = pair
             return key, self._backbone.prepare(item, str(key), instruction)
 
-        prepared = ahead(prepare, items, PREPARE_AHEAD)
-        window_tokens = WINDOW_BATCHES * self._batch_tokens
-        for window in windows(prepared, lambda pair: len(pair[1]), window_tokens):
+        prepared = ahead(prepare, items, depth=WINDOW_ITEMS)
+        limit = WINDOW_BATCHES * self._batch_tokens
+        least = limit // WINDOW_ITEMS
+        for window in windows(prepared, lambda pair: max(least, len(pair[1])), limit):
             vectors = np.empty((len(window), self.dim), dtype=np.float32)
             for batch in by_length([len(row) for _, row in window], self._batch_tokens):
                 vectors[batch] = self._embed([window[i][1] for i in batch])
@@ -178,8 +178,8 @@ class Model:
 
     @torch.inference_mode()
     def _embed(self, batch: Sequence[Prepared]) -> NDArray[np.float32]:
-        states, content = self._backbone.states(batch, self._readout.config.layers)
-        vectors = F.normalize(self._readout(pool(states, content)), dim=-1)
+        pooled = self._backbone.pool(batch, self._readout.config.layers)
+        vectors = F.normalize(self._readout(pooled), dim=-1)
         rows: NDArray[np.float32] = vectors.cpu().numpy()
         return rows
 

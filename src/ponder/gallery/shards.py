@@ -63,7 +63,8 @@ def read(folder: Path, split: Split, columns: Sequence[str] | None = None) -> pa
         PonderError: there is no complete Gallery of this version.
     """
     names = [name for name in read_manifest(folder)["shards"] if name.startswith(f"{split}-")]
-    tables = [pq.read_table(folder / name, columns=columns) for name in names]
+    chosen = None if columns is None else list(columns)
+    tables = [pq.read_table(folder / name, columns=chosen) for name in names]
     return pa.concat_tables(tables) if tables else SCHEMA.empty_table()
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ponder.errors import ItemError
 from ponder.items import Item
+from ponder.model.readout import Pooled
 from ponder.prompts import messages
 
 if TYPE_CHECKING:
@@ -89,36 +90,85 @@ class Backbone:
         # The model is causal: what closes the turn cannot change the item's own states.
         return Prepared(input_ids[: len(input_ids) - after], start, dict(features))
 
-    def states(
-        self, batch: Sequence[Prepared], layers: Sequence[int]
-    ) -> tuple[list[Tensor], Tensor]:
-        """Run one batch through the model.
+    def pool(self, batch: Sequence[Prepared], layers: Sequence[int]) -> Pooled:
+        """Read one batch of items.
+
+        Items without text never run through the language model: their read-out does not look there.
 
         Args:
             batch: items, each on its own row.
-            layers: which hidden states to return; 0 is the input embeddings, -1 the last layer
-                after its norm.
-
-        Returns:
-            The states of each layer, (B, T, H), and which of the T positions are the item's own,
-            (B, T). Padding is on the right, where a causal model's other positions never look, so
-            attention needs no mask.
+            layers: hidden states to average over text tokens; 0 is the input embeddings, -1 the
+                last layer after its norm.
         """
-        longest = max(len(row) for row in batch)
-        padding_id = self.processor.tokenizer.pad_token_id or 0
-        ids = torch.full((len(batch), longest), padding_id)
-        content = torch.zeros(len(batch), longest, dtype=torch.bool)
-        for i, row in enumerate(batch):
-            ids[i, : len(row)] = row.input_ids
-            content[i, row.start : len(row)] = True
-        media = {
-            key: torch.cat([row.media[key] for row in batch if key in row.media]).to(self.device)
-            for key in {key for row in batch for key in row.media}
-        }
-        output = self.model.model(
-            input_ids=ids.to(self.device), use_cache=False, output_hidden_states=True, **media
+        seen = self._see(batch)
+        size = len(batch), len(layers) * self.hidden_size
+        text = torch.zeros(size, device=self.device)
+        picture = torch.zeros(len(batch), self.hidden_size, device=self.device)
+        for i, tokens in enumerate(seen):
+            if tokens is not None:
+                picture[i] = tokens.float().mean(dim=0)
+        worded = [i for i, row in enumerate(batch) if self._is_text(row).any()]
+        if worded:
+            rows = [batch[i] for i in worded]
+            text[worded] = self._pool_text(rows, [seen[i] for i in worded], layers)
+        has_text = torch.tensor([i in set(worded) for i in range(len(batch))])
+        has_picture = torch.tensor([tokens is not None for tokens in seen])
+        return Pooled(
+            text,
+            picture,
+            has_text.float().unsqueeze(1).to(self.device),
+            has_picture.float().unsqueeze(1).to(self.device),
         )
-        return select(output, layers), content.to(self.device)
+
+    def _see(self, batch: Sequence[Prepared]) -> list[Tensor | None]:
+        """Return each row's picture tokens (pictures * K, H), None where it has no picture."""
+        with_pictures = [row for row in batch if row.media]
+        if not with_pictures:
+            return [None] * len(batch)
+        media = {
+            key: torch.cat([row.media[key] for row in with_pictures]).to(self.device)
+            for key in with_pictures[0].media
+        }
+        tokens = self.model.get_image_features(**media).flatten(0, 1)
+        counts = [int((row.input_ids == self._picture_id).sum()) for row in batch]
+        return [part if len(part) else None for part in tokens.split(counts)]
+
+    def _pool_text(
+        self, rows: Sequence[Prepared], seen: Sequence[Tensor | None], layers: Sequence[int]
+    ) -> Tensor:
+        """Run rows through the language model; average each layer over their text tokens.
+
+        Padding is on the right, where a causal model's other positions never look, so attention
+        needs no mask. The template's tokens are left out of the mean: a causal model's first token
+        is an attention sink whose states are larger than all others by orders of magnitude.
+        """
+        longest = max(len(row) for row in rows)
+        ids = torch.full((len(rows), longest), self.processor.tokenizer.pad_token_id or 0)
+        is_text = torch.zeros(len(rows), longest, dtype=torch.bool)
+        for i, row in enumerate(rows):
+            ids[i, : len(row)] = row.input_ids
+            is_text[i, : len(row)] = self._is_text(row)
+        ids, is_text = ids.to(self.device), is_text.to(self.device)
+        embeds = self.model.get_input_embeddings()(ids)  # (B, T, H)
+        tokens = [part for part in seen if part is not None]
+        if tokens:
+            embeds[ids == self._picture_id] = torch.cat(tokens).to(embeds.dtype)
+        output = self.model.model(inputs_embeds=embeds, use_cache=False, output_hidden_states=True)
+        weights = is_text.float() / is_text.sum(dim=1, keepdim=True)  # (B, T)
+        means = [
+            torch.einsum("bt,bth->bh", weights, states.float()) for states in select(output, layers)
+        ]
+        return torch.cat(means, dim=-1)
+
+    def _is_text(self, row: Prepared) -> Tensor:
+        """Return which of a row's tokens (T,) are the item's own text."""
+        is_text = row.input_ids != self._picture_id
+        is_text[: row.start] = False
+        return is_text
+
+    @property
+    def _picture_id(self) -> int:
+        return int(self.model.config.image_token_id)
 
     def _template(self, instruction: str) -> tuple[int, int]:
         """Return how many tokens the template puts before and after an item's own."""

@@ -1,10 +1,10 @@
 """The connector of `nano`: a picture's grid of features becomes a few tokens of the language model.
 
-K - 1 learned queries read the grid by cross-attention (a resampler as in Flamingo, section 3.1.1).
-The last token says in words what the tower's own classifier sees: the mean of the word embeddings
-of the ImageNet classes, weighted by their probabilities. It gives the language model a thousand
-concepts before anything is trained. Few tokens make every later step cheap: the language model
-costs more per token than the tower.
+The first token is of the whole grid, the others of its regions, row by row. Of a region it takes
+the mean of the head's channels, and the mean and the maximum of the last block's, through one
+linear map. With a few thousand captioned pictures to learn from, anything deeper (attention over
+the grid, an MLP) remembers the training pictures and knows fewer new ones; docs/log.md has the
+figures.
 """
 
 from __future__ import annotations
@@ -20,53 +20,42 @@ if TYPE_CHECKING:
 
 
 class Connector(nn.Module):
-    """Cross-attention from queries to the grid, an MLP, and the token of the classes."""
+    """A linear map of what the grid's regions hold."""
 
-    def __init__(self, config: NanoConfig) -> None:
+    def __init__(self, config: NanoConfig, dropout: float = 0.0) -> None:
         super().__init__()
-        width, cells = config.connector_width, config.grid_side**2
-        self.heads = config.connector_heads
-        self.project = nn.Linear(config.vision_channels, width)
-        self.position = nn.Parameter(torch.empty(cells, width))
-        self.queries = nn.Parameter(torch.empty(config.tokens_per_picture - 1, width))
-        self.grid_norm = nn.LayerNorm(width)
-        self.query_norm = nn.LayerNorm(width)
-        self.key_value = nn.Linear(width, 2 * width)
-        self.query = nn.Linear(width, width)
-        self.merge = nn.Linear(width, width)
-        self.mlp_norm = nn.LayerNorm(width)
-        self.expand = nn.Linear(width, 4 * width)
-        self.contract = nn.Linear(4 * width, width)
-        self.output_norm = nn.LayerNorm(width)
-        hidden = config.text_config.hidden_size
-        self.output = nn.Linear(width, hidden)
-        self.class_words = nn.Parameter(torch.empty(config.vision_classes, hidden))
+        self.regions_side = config.regions_side
+        self.head_channels = config.head_channels
+        self.norm = nn.LayerNorm(config.head_channels)
+        self.register_buffer("center", torch.zeros(2 * config.block_channels))
+        self.register_buffer("scale", torch.ones(2 * config.block_channels))
+        self.dropout = nn.Dropout(dropout)
+        inputs = config.head_channels + 2 * config.block_channels
+        self.output = nn.Linear(inputs, config.text_config.hidden_size)
+        self.center: Tensor
+        self.scale: Tensor
 
-    def forward(self, grid: Tensor, classes: Tensor) -> Tensor:
-        """Return a picture's tokens.
+    def forward(self, grid: Tensor) -> Tensor:
+        """Map (B, head + block channels, S, S) to (B, 1 + regions, text hidden)."""
+        head, block = self._regions(grid)
+        seen = torch.cat([self.norm(head), (block - self.center) / self.scale], dim=-1)
+        tokens: Tensor = self.output(self.dropout(seen))
+        return tokens
 
-        Args:
-            grid: (B, channels, S, S), the tower's features.
-            classes: (B, classes), the probabilities its classifier gives.
+    def standardise(self, grid: Tensor) -> None:
+        """Set centre and scale of the last block's features from a sample of grids (N, ...)."""
+        _, block = self._regions(grid)
+        self.center.copy_(block.mean(dim=(0, 1)))
+        self.scale.copy_(block.flatten(0, 1).std(dim=0).clamp(min=1e-3))
 
-        Returns:
-            (B, K, text hidden).
-        """
-        cells = self.project(grid.flatten(2).transpose(1, 2))  # (B, S*S, width)
-        cells = self.grid_norm(cells + self.position)
-        x = self.queries.expand(len(grid), -1, -1)  # (B, K, width)
-        x = x + self._attend(self.query_norm(x), cells)
-        x = x + self.contract(F.gelu(self.expand(self.mlp_norm(x))))
-        seen = self.output(self.output_norm(x))  # (B, K - 1, hidden)
-        named = (classes @ self.class_words).unsqueeze(1)  # (B, 1, hidden)
-        return torch.cat([seen, named], dim=1)
-
-    def _attend(self, x: Tensor, cells: Tensor) -> Tensor:
-        key, value = self.key_value(cells).chunk(2, dim=-1)
-        query, key, value = (
-            t.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, heads, tokens, width/heads)
-            for t in (self.query(x), key, value)
-        )
-        y = F.scaled_dot_product_attention(query, key, value)
-        merged: Tensor = self.merge(y.transpose(1, 2).flatten(2))
-        return merged
+    def _regions(self, grid: Tensor) -> tuple[Tensor, Tensor]:
+        """Return (B, 1 + regions, head channels) and (B, 1 + regions, 2 * block channels)."""
+        heads, blocks = [], []
+        for side in (1, self.regions_side):
+            head, block = F.adaptive_avg_pool2d(grid, side).split(
+                [self.head_channels, grid.shape[1] - self.head_channels], dim=1
+            )
+            most = F.adaptive_max_pool2d(grid[:, self.head_channels :], side)
+            heads.append(head.flatten(2).transpose(1, 2))
+            blocks.append(torch.cat([block, most], dim=1).flatten(2).transpose(1, 2))
+        return torch.cat(heads, dim=1), torch.cat(blocks, dim=1)

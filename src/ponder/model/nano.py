@@ -24,12 +24,11 @@ from transformers import (
 from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
 
 from ponder.model.connector import Connector
-from ponder.model.vision import HEAD_CHANNELS, IMAGENET_CLASSES, EfficientNetLite
+from ponder.model.vision import HEAD_CHANNELS, STAGES, EfficientNetLite
 
 if TYPE_CHECKING:
     from transformers import Cache
 
-VISION_STRIDE = 32
 CPU_PICTURES = 8  # pictures the vision tower takes at a time on a CPU
 
 
@@ -38,7 +37,7 @@ class NanoConfig(PreTrainedConfig):  # type: ignore[misc]
 
     Attributes:
         image_size: side of the square a picture is fitted into, in pixels.
-        tokens_per_picture: K, the tokens one picture takes in the language model.
+        regions_side: a picture is seen whole and in so many by so many regions.
         image_token_id: the placeholder the processor writes K times for each picture.
     """
 
@@ -49,9 +48,7 @@ class NanoConfig(PreTrainedConfig):  # type: ignore[misc]
         self,
         text_config: LlamaConfig | dict[str, Any] | None = None,
         image_size: int = 224,
-        tokens_per_picture: int = 8,
-        connector_width: int = 448,
-        connector_heads: int = 8,
+        regions_side: int = 2,
         image_token_id: int = 5,
         **kwargs: Any,
     ) -> None:
@@ -59,27 +56,25 @@ class NanoConfig(PreTrainedConfig):  # type: ignore[misc]
         text: LlamaConfig = text_config if is_made else LlamaConfig(**(text_config or {}))
         self.text_config = text
         self.image_size = image_size
-        self.tokens_per_picture = tokens_per_picture
-        self.connector_width = connector_width
-        self.connector_heads = connector_heads
+        self.regions_side = regions_side
         self.image_token_id = image_token_id
         kwargs.setdefault("tie_word_embeddings", True)
         super().__init__(**kwargs)
 
     @property
-    def grid_side(self) -> int:
-        """Cells along one side of the vision tower's grid."""
-        return self.image_size // VISION_STRIDE
+    def tokens_per_picture(self) -> int:
+        """K, the tokens one picture takes in the language model."""
+        return 1 + self.regions_side**2
 
     @property
-    def vision_channels(self) -> int:
-        """Channels of one cell of that grid."""
+    def head_channels(self) -> int:
+        """Channels of the vision tower's head."""
         return HEAD_CHANNELS
 
     @property
-    def vision_classes(self) -> int:
-        """Classes of the vision tower's own classifier."""
-        return IMAGENET_CLASSES
+    def block_channels(self) -> int:
+        """Channels of the vision tower's last block."""
+        return STAGES[-1].channels
 
 
 class NanoPreTrainedModel(PreTrainedModel):  # type: ignore[misc]
@@ -92,13 +87,6 @@ class NanoPreTrainedModel(PreTrainedModel):  # type: ignore[misc]
     _supports_sdpa = True
     _supports_flash_attn = True
     _supports_attention_backend = True
-
-    def _init_weights(self, module: nn.Module) -> None:
-        super()._init_weights(module)
-        if isinstance(module, Connector):
-            nn.init.normal_(module.position, std=0.02)
-            nn.init.normal_(module.queries, std=1.0)
-            nn.init.normal_(module.class_words, std=0.02)
 
 
 class NanoModel(NanoPreTrainedModel):
@@ -125,13 +113,7 @@ class NanoModel(NanoPreTrainedModel):
         pixels = pixel_values.to(self.dtype)
         # A CPU is a third faster when a chunk's activations stay in its cache.
         chunks = pixels.split(CPU_PICTURES if pixels.device.type == "cpu" else len(pixels))
-        return torch.cat([self.connect(self.vision_tower(chunk)) for chunk in chunks])
-
-    def connect(self, grid: Tensor) -> Tensor:
-        """Return the tokens (P, K, hidden) of the vision tower's grids (P, channels, S, S)."""
-        classes = self.vision_tower.classify(grid).softmax(dim=-1)
-        tokens: Tensor = self.connector(grid, classes)
-        return tokens
+        return torch.cat([self.connector(self.vision_tower(chunk)) for chunk in chunks])
 
     def forward(
         self,

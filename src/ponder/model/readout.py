@@ -1,8 +1,9 @@
 """The read-out of the no-think pass: a context's hidden states become one embedding.
 
-Three depths of the frozen language model are read at once: its input embeddings (which words, what
-was seen), its middle (what they mean together) and its last layer. Each is averaged over the item's
-own tokens, standardised, and an MLP makes the embedding.
+Text is read at three depths of the frozen language model at once: its input embeddings (which
+words), its middle (what they mean together) and its last layer. Picture tokens are read where they
+enter, since the frozen layers never learnt to carry what they say. Each is averaged over the item's
+own tokens of its kind, mapped to one width and averaged, and one layer makes the embedding.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 @dataclass(frozen=True)
@@ -20,8 +22,8 @@ class ReadOutConfig:
 
     Attributes:
         hidden_size: H, width of the backbone's hidden states.
-        layers: which hidden states are read; 0 is the input embeddings, -1 the last layer.
-        width: of the MLP's hidden layer.
+        layers: hidden states read at text tokens; 0 is the input embeddings, -1 the last layer.
+        width: of what both kinds are mapped to.
         dim: D, dimensions of the embedding.
         matryoshka: prefixes of the embedding that are trained to work alone.
     """
@@ -43,8 +45,25 @@ class ReadOutConfig:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class Pooled:
+    """What a read-out reads of a batch of B items, in float32.
+
+    Attributes:
+        text: (B, layers * H), each layer's mean over the item's text tokens.
+        picture: (B, H), the mean of its picture tokens.
+        has_text: (B, 1), 1 where the item has text, else 0.
+        has_picture: (B, 1), likewise for pictures.
+    """
+
+    text: Tensor
+    picture: Tensor
+    has_text: Tensor
+    has_picture: Tensor
+
+
 class ReadOut(nn.Module):
-    """Mean of several layers over the item's tokens, standardised, then an MLP."""
+    """Two linear maps into one width, averaged, and one layer out of it."""
 
     def __init__(self, config: ReadOutConfig, dropout: float = 0.0) -> None:
         super().__init__()
@@ -52,14 +71,12 @@ class ReadOut(nn.Module):
         inputs = len(config.layers) * config.hidden_size
         self.register_buffer("center", torch.zeros(inputs))
         self.register_buffer("scale", torch.ones(inputs))
-        self.mlp = nn.Sequential(
-            nn.LayerNorm(inputs),
-            nn.Dropout(dropout),
-            nn.Linear(inputs, config.width),
-            nn.GELU(),
-            nn.Dropout(dropout),
-            nn.Linear(config.width, config.dim),
+        self.from_text = nn.Sequential(
+            nn.LayerNorm(inputs), nn.Dropout(dropout), nn.Linear(inputs, config.width)
         )
+        self.from_picture = nn.Linear(config.hidden_size, config.width)
+        self.dropout = nn.Dropout(dropout)
+        self.output = nn.Linear(config.width, config.dim)
         self.center: Tensor
         self.scale: Tensor
 
@@ -68,28 +85,15 @@ class ReadOut(nn.Module):
         """Dimensions of the embedding."""
         return self.config.dim
 
-    def forward(self, pooled: Tensor) -> Tensor:
-        """Map pooled states (B, layers * H), float32, to embeddings (B, D), not normalised."""
-        embedding: Tensor = self.mlp((pooled - self.center) / self.scale)
+    def forward(self, pooled: Pooled) -> Tensor:
+        """Return embeddings (B, D), not normalised; an item of both kinds is their mean."""
+        text = self.from_text((pooled.text - self.center) / self.scale) * pooled.has_text
+        picture = self.from_picture(pooled.picture) * pooled.has_picture
+        kinds = (pooled.has_text + pooled.has_picture).clamp(min=1)
+        embedding: Tensor = self.output(self.dropout(F.gelu((text + picture) / kinds)))
         return embedding
 
-    def standardise(self, pooled: Tensor) -> None:
-        """Set centre and scale from a sample of pooled states (N, layers * H)."""
-        self.center.copy_(pooled.mean(dim=0))
-        self.scale.copy_(pooled.std(dim=0).clamp(min=1e-6))
-
-
-def pool(states: list[Tensor], content: Tensor) -> Tensor:
-    """Average each layer's states over an item's own tokens.
-
-    Args:
-        states: of each layer read, (B, T, H).
-        content: (B, T), true on the item's own tokens, false on the template's and on padding. The
-            template must be left out: a causal model's first token is an attention sink whose
-            states are larger than all others by orders of magnitude.
-
-    Returns:
-        (B, layers * H) in float32.
-    """
-    weights = content.float() / content.sum(dim=1, keepdim=True).clamp(min=1)  # (B, T)
-    return torch.cat([torch.einsum("bt,bth->bh", weights, s.float()) for s in states], dim=-1)
+    def standardise(self, text: Tensor) -> None:
+        """Set centre and scale from a sample of text means (N, layers * H)."""
+        self.center.copy_(text.mean(dim=0))
+        self.scale.copy_(text.std(dim=0).clamp(min=1e-6))

@@ -125,9 +125,7 @@ def save(
         "backbone": {"name": "nano", "sources": pulled["sources"], "layout": pulled["layout"]},
         "nano": {
             "image_size": config.image_size,
-            "tokens_per_picture": config.tokens_per_picture,
-            "connector_width": config.connector_width,
-            "connector_heads": config.connector_heads,
+            "regions_side": config.regions_side,
         },
         "readout": readout.config.to_dict(),
         "instructions": {"query": "", "document": ""},

@@ -113,12 +113,12 @@ class EfficientNetLite(nn.Module):
             pixels: (B, 3, S, S) with S a multiple of 32, scaled to about -1..1.
 
         Returns:
-            (B, 1280, S / 32, S / 32).
+            (B, 1600, S / 32, S / 32): the head's channels and, behind them, the last block's.
         """
         return self.widen(self.grid(pixels))
 
     def grid(self, pixels: Tensor) -> Tensor:
-        """Return the last block's output (B, 320, S / 32, S / 32): a quarter of the features."""
+        """Return the last block's channels, (B, 320, S / 32, S / 32), which determine the rest."""
         x = F.relu6(self.stem(pixels.contiguous(memory_format=torch.channels_last)))
         for block in self.blocks:
             x = block(x)
@@ -126,11 +126,11 @@ class EfficientNetLite(nn.Module):
 
     def widen(self, grid: Tensor) -> Tensor:
         """Turn what `grid` returned into what `forward` returns."""
-        return F.relu6(self.head(grid))
+        return torch.cat([F.relu6(self.head(grid)), grid], dim=1)
 
-    def classify(self, grid: Tensor) -> Tensor:
-        """Return the ImageNet logits (B, 1000) of a feature grid."""
-        logits: Tensor = self.classifier(grid.mean(dim=(2, 3)))
+    def classify(self, features: Tensor) -> Tensor:
+        """Return the ImageNet logits (B, 1000) of what `forward` returned."""
+        logits: Tensor = self.classifier(features[:, :HEAD_CHANNELS].mean(dim=(2, 3)))
         return logits
 
 

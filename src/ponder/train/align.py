@@ -1,17 +1,15 @@
 """`ponder train align`: teach `nano` to see.
 
-The connector and the read-out learn from pictures and their captions; both towers stay frozen. In
-the first phase (`warm`) a picture's tokens go straight to the read-out as if they were word
-embeddings, which costs no pass of the language model; in the second (`joint`) they go through it,
-as they do ever after. Captions are always read through the language model: their states are frozen
-and cached.
+The connector and the read-out learn from the Gallery's pictures and captions with a contrastive
+loss; both towers stay frozen, so what they say is computed once (`ponder.train.frozen`) and a step
+costs a fraction of a second on a CPU at any batch size.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -19,12 +17,12 @@ from torch import Tensor
 
 from ponder.errors import PonderError
 from ponder.gallery import build, default_folder
-from ponder.model.backbone import select
-from ponder.model.readout import ReadOut, ReadOutConfig, pool
+from ponder.model.connector import Connector
+from ponder.model.readout import Pooled, ReadOut, ReadOutConfig
 from ponder.model.saved import fastest_dtype, nano_backbone, save
 from ponder.train.frozen import Captions, Pictures, freeze
 from ponder.train.log import Run, plot, read_metrics
-from ponder.train.losses import matryoshka
+from ponder.train.losses import info_nce, matryoshka
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,22 +31,8 @@ if TYPE_CHECKING:
     from ponder.progress import Progress
 
 DEV_PICTURES = 500
-CHUNK = 64  # pictures in one pass of the language model: what fits a CPU's cache
-
-
-@dataclass(frozen=True)
-class Phase:
-    """One phase of the training.
-
-    Attributes:
-        steps: optimizer steps.
-        batch: pictures a step; each is the others' negative.
-        learning_rate: the peak; it rises over a tenth of the steps and falls as a cosine.
-    """
-
-    steps: int
-    batch: int
-    learning_rate: float
+STANDARD_PICTURES = 2000  # pictures from which the features' means and spreads are taken
+STEPS_APART = 1_000_003  # keeps the random numbers of one seed's steps apart from the next seed's
 
 
 @dataclass(frozen=True)
@@ -59,14 +43,20 @@ class AlignConfig:
         seed: of the weights, batches and dropout.
         part: of the Gallery.
         languages: of the captions.
-        views: pictures made of each picture.
-        tokens_per_picture: K.
-        dropout: in the read-out.
-        temperature: of the contrastive losses.
+        views: pictures made of each picture: itself, and augmented ones.
+        regions_side: a picture is seen whole and in so many by so many regions.
+        steps: optimizer steps.
+        batch: pictures a step; each is the others' negative.
+        learning_rate: the peak; it rises over a tenth of the steps and falls as a cosine.
         weight_decay: of AdamW.
-        variant_share: how often a skin-tone or other variant is drawn, next to a base picture.
-        warm: the phase without the language model.
-        joint: the phase through it.
+        temperature: of the contrastive losses.
+        picture_dropout: of the features a picture token is made of.
+        text_dropout: in the read-out.
+        augmented_share: of pictures drawn in an augmented view.
+        variant_share: how often a skin-tone or other variant is drawn, next to a plain picture.
+        foreign_share: of captions drawn in other languages.
+        long_share: of captions drawn that are English but not the name.
+        among_words: weight of the loss between two captions of one picture.
         checkpoint_every: steps between checkpoints, and between looks at dev.
     """
 
@@ -74,115 +64,119 @@ class AlignConfig:
     part: Literal["demo", "full"] = "full"
     languages: tuple[str, ...] = ("en", "de", "es", "fr", "it", "nl", "pt")
     views: int = 2
-    tokens_per_picture: int = 8
-    dropout: float = 0.3
-    temperature: float = 0.05
+    regions_side: int = 2
+    steps: int = 250
+    batch: int = 768
+    learning_rate: float = 1e-3
     weight_decay: float = 0.05
-    variant_share: float = 0.2
-    warm: Phase = field(default_factory=lambda: Phase(1000, 768, 1e-3))
-    joint: Phase = field(default_factory=lambda: Phase(150, 384, 2e-4))
+    temperature: float = 0.05
+    picture_dropout: float = 0.1
+    text_dropout: float = 0.3
+    augmented_share: float = 0.5
+    variant_share: float = 0.1
+    foreign_share: float = 0.15
+    long_share: float = 0.35
+    among_words: float = 0.3
     checkpoint_every: int = 50
 
 
 class Aligner:
-    """The parts that learn, and one training step over them."""
+    """The parts that learn, and one step's loss over them.
 
-    def __init__(self, config: AlignConfig, backbone: Backbone, split: tuple[Pictures, Captions]):
-        torch.manual_seed(config.seed)
+    Args:
+        config: the recipe.
+        backbone: `nano` with its towers' weights and a fresh connector.
+        split: what the towers say of the training pictures and captions.
+    """
+
+    def __init__(
+        self, config: AlignConfig, backbone: Backbone, split: tuple[Pictures, Captions]
+    ) -> None:
         self.config = config
-        self.backbone = backbone
-        self.connector = backbone.model.model.connector.requires_grad_(True)
-        self.readout = ReadOut(ReadOutConfig(backbone.hidden_size), config.dropout)
         self.pictures, self.captions = split
+        self.tower = backbone.model.model.vision_tower
+        torch.manual_seed(config.seed)
+        self.connector = Connector(backbone.model.config, config.picture_dropout)
+        self.readout = ReadOut(ReadOutConfig(backbone.hidden_size), config.text_dropout)
         self.readout.standardise(self.captions.pooled.float())
-        _, start, prefix = _prompt(backbone)
-        self.prefix, self.start = prefix, start
+        sample = self.pictures.grids[self.pictures.is_base][:STANDARD_PICTURES, 0]
+        self.connector.standardise(self._widen(sample))
+        self.learning = torch.nn.ModuleDict({"connector": self.connector, "readout": self.readout})
 
-    def parameters(self) -> list[Tensor]:
-        """What learns."""
-        return [*self.connector.parameters(), *self.readout.parameters()]
-
-    def loss(self, phase: str, batch: int, step: int) -> Tensor:
+    def loss(self, step: int) -> Tensor:
         """Return the loss of one step; the same step draws the same rows and dropout."""
-        random = torch.Generator().manual_seed(self.config.seed * 1_000_003 + step)
-        torch.manual_seed(self.config.seed * 1_000_003 + step)
-        rows = self._draw(batch, random)
+        config = self.config
+        seed = config.seed * STEPS_APART + step
+        random = torch.Generator().manual_seed(seed)
+        torch.manual_seed(seed)  # dropout
+        weights = torch.where(self.pictures.is_base, 1.0, config.variant_share)
+        rows = torch.multinomial(weights, config.batch, generator=random)
+        views = self._views(random)
+        seen = self.see(self.pictures.grids[rows, views])
+        read = self.read(self.captions.pooled[self._choose(rows, random)])
+        again = self.read(self.captions.pooled[self._choose(rows, random)])
         concept = self.pictures.concept[rows]
-        views = torch.randint(self.pictures.grids.shape[1], (batch,), generator=random)
-        seen = self._see(self.pictures.grids[rows, views], phase)
-        read = self._read(self._choose(rows, random), phase)
-        reread = self._read(self._choose(rows, random), phase)
-        dims, temperature = self.readout.config.matryoshka, self.config.temperature
-        to_words = matryoshka(seen, read, concept, temperature, dims)
-        among_words = matryoshka(read, reread, concept, temperature, dims[:1])
-        return to_words + 0.3 * among_words
+        dims = self.readout.config.matryoshka
+        to_words = matryoshka(seen, read, concept, config.temperature, dims)
+        among_words = info_nce(read, again, concept, config.temperature)
+        return to_words + config.among_words * among_words
+
+    def see(self, grids: Tensor) -> Tensor:
+        """Embed pictures, given as the tower's grids (B, channels, S, S)."""
+        picture = self.connector(self._widen(grids)).mean(dim=1)  # (B, hidden)
+        none = torch.zeros(len(picture), 1)
+        text = self.readout.center.expand(len(picture), -1)
+        embedding: Tensor = self.readout(Pooled(text, picture, none, none + 1))
+        return embedding
+
+    def read(self, pooled: Tensor) -> Tensor:
+        """Embed captions, given as their pooled states (B, layers * hidden)."""
+        none = torch.zeros(len(pooled), 1)
+        picture = torch.zeros(len(pooled), self.readout.config.hidden_size)
+        embedding: Tensor = self.readout(Pooled(pooled.float(), picture, none + 1, none))
+        return embedding
 
     @torch.inference_mode()
-    def recall(self, pictures: Pictures, captions: Captions, phase: str) -> dict[str, float]:
-        """Return caption to picture recall at 1 and 10 among unseen concepts."""
-        self.readout.eval()
+    def recall(self, pictures: Pictures, captions: Captions) -> dict[str, float]:
+        """Return how often a name finds its picture first, and among ten, of unseen concepts."""
+        self.learning.eval()
         first: dict[int, int] = {}
         for row in torch.nonzero(pictures.is_base).flatten().tolist():
             first.setdefault(int(pictures.concept[row]), row)
         rows = list(first.values())[:DEV_PICTURES]
-        parts = torch.tensor(rows).split(CHUNK)
-        seen = torch.cat([self._see(pictures.grids[part, 0], phase) for part in parts])
         names = torch.tensor([pictures.captions[row][0] for row in rows])
-        read = self.readout(captions.pooled[names].float())
-        self.readout.train()
+        seen, read = self.see(pictures.grids[rows, 0]), self.read(captions.pooled[names])
+        self.learning.train()
         seen, read = (torch.nn.functional.normalize(x, dim=-1) for x in (seen, read))
         scores = read @ seen.T
-        rank = (scores > scores.diagonal()[:, None]).sum(dim=1)
-        return {f"dev_recall@{k}": float((rank < k).float().mean()) for k in (1, 10)}
+        rank = (scores >= scores.diagonal()[:, None]).sum(dim=1)
+        return {f"dev_recall@{k}": float((rank <= k).float().mean()) for k in (1, 5, 10)}
 
-    def _draw(self, batch: int, random: torch.Generator) -> Tensor:
-        weights = torch.where(self.pictures.is_base, 1.0, self.config.variant_share)
-        return torch.multinomial(weights, batch, generator=random)
+    @torch.no_grad()
+    def _widen(self, grids: Tensor) -> Tensor:
+        features: Tensor = self.tower.widen(grids.to(self.tower.head.weight.dtype)).float()
+        return features
+
+    def _views(self, random: torch.Generator) -> Tensor:
+        """Choose each picture's view: itself (0), or one of the augmented ones."""
+        shape = (self.config.batch,)
+        others = torch.randint(1, max(2, self.config.views), shape, generator=random)
+        is_augmented = torch.rand(shape, generator=random) < self.config.augmented_share
+        return torch.where(is_augmented & (others < self.config.views), others, 0)
 
     def _choose(self, rows: Tensor, random: torch.Generator) -> Tensor:
-        """Choose one caption of each row: half are names, the rest the other kinds."""
-        kinds = torch.rand(len(rows), generator=random).tolist()
-        picks = torch.rand(len(rows), generator=random).tolist()
+        """Choose one caption of each row: its name, a longer English text, or a foreign name."""
+        foreign_share = self.config.foreign_share
+        kinds, picks = torch.rand(2, len(rows), generator=random).tolist()
         chosen = []
         for row, kind, pick in zip(rows.tolist(), kinds, picks, strict=True):
-            name, english, foreign = self.pictures.captions[row]
-            others = english if kind > 0.75 else foreign if kind > 0.5 else []
-            chosen.append(others[int(pick * len(others))] if others else name)
+            name, longer, foreign = self.pictures.captions[row]
+            if kind < foreign_share:
+                options = foreign
+            else:
+                options = longer if kind < foreign_share + self.config.long_share else []
+            chosen.append(options[int(pick * len(options))] if options else name)
         return torch.tensor(chosen)
-
-    def _read(self, captions: Tensor, phase: str) -> Tensor:
-        pooled = self.captions.pooled[captions].float()
-        if phase == "warm":
-            # Half the captions show their words alone, as every picture does in this phase.
-            words_alone = torch.rand(len(pooled), 1) < 0.5
-            hidden = self.backbone.hidden_size
-            blank = self.readout.center[hidden:].expand(len(pooled), -1)
-            deep = torch.where(words_alone, blank, pooled[:, hidden:])
-            pooled = torch.cat([pooled[:, :hidden], deep], dim=1)
-        return self.readout(pooled)  # type: ignore[no-any-return]
-
-    def _see(self, grids: Tensor, phase: str) -> Tensor:
-        """Embed pictures given as the tower's grids (B, channels, S, S)."""
-        model = self.backbone.model.model
-        with torch.autocast("cpu", torch.bfloat16):
-            tokens = model.connect(model.vision_tower.widen(grids)).float()  # (B, K, hidden)
-        if phase == "warm":
-            deep = self.readout.center[self.backbone.hidden_size :]
-            pooled = torch.cat([tokens.mean(dim=1), deep.expand(len(tokens), -1)], dim=1)
-            return self.readout(pooled)  # type: ignore[no-any-return]
-        pooled = torch.cat([self._through(part) for part in tokens.split(CHUNK)])
-        return self.readout(pooled)  # type: ignore[no-any-return]
-
-    def _through(self, tokens: Tensor) -> Tensor:
-        """Run picture tokens (B, K, hidden) through the language model; pool their states."""
-        language = self.backbone.model.model.language_model
-        before = self.prefix.expand(len(tokens), -1, -1)
-        embeds = torch.cat([before, tokens.to(before.dtype)], dim=1)
-        output = language(inputs_embeds=embeds, use_cache=False, output_hidden_states=True)
-        states = select(output, self.readout.config.layers)
-        content = torch.zeros(embeds.shape[:2], dtype=torch.bool)
-        content[:, self.start :] = True
-        return pool(states, content)
 
 
 def align(config: AlignConfig, folder: Path, report: Progress) -> dict[str, float]:
@@ -191,7 +185,7 @@ def align(config: AlignConfig, folder: Path, report: Progress) -> dict[str, floa
     Args:
         config: the recipe.
         folder: of the run: metrics, checkpoint, curves and the trained model.
-        report: called with a stage's name, steps done and steps in all.
+        report: told how far each stage is.
 
     Returns:
         The last recall on dev.
@@ -200,12 +194,8 @@ def align(config: AlignConfig, folder: Path, report: Progress) -> dict[str, floa
         PonderError: the loss is no longer a number; the last checkpoint is from before that.
     """
     gallery = build(config.part, default_folder(config.part), report)
-    torch.manual_seed(config.seed)
-    backbone = nano_backbone({"tokens_per_picture": config.tokens_per_picture})
-    backbone.model.set_attn_implementation("eager")  # its backward pass is the faster one here
-    towers = (backbone.model.model.vision_tower, backbone.model.model.language_model)
-    for tower in towers:
-        tower.to(fastest_dtype(backbone.device))
+    backbone = nano_backbone({"regions_side": config.regions_side})
+    backbone.model.to(fastest_dtype(backbone.device))
     layers = ReadOutConfig(backbone.hidden_size).layers
     train, dev = (
         freeze(backbone, gallery, split, config.languages, layers, config.views, report)
@@ -213,6 +203,7 @@ def align(config: AlignConfig, folder: Path, report: Progress) -> dict[str, floa
     )
     aligner = Aligner(config, backbone, train)
     scores = fit(aligner, dev, Run(folder), report)
+    backbone.model.model.connector = aligner.connector
     record = {"align": dataclasses.asdict(config)} | scores
     save(folder / "model", backbone, aligner.readout, record)
     plot(read_metrics(folder), folder / "curves.png")
@@ -224,68 +215,56 @@ def fit(
 ) -> dict[str, float]:
     """Do the steps that `run` has not done yet; return the last recall on dev."""
     config = aligner.config
-    state = run.resume()
-    done = state["step"] if state else 0
-    total = config.warm.steps + config.joint.steps
-    scores: dict[str, float] = {}
-    phase_start = 0
-    for name, phase in (("warm", config.warm), ("joint", config.joint)):
-        phase_end = phase_start + phase.steps
-        optimizer = torch.optim.AdamW(
-            aligner.parameters(), lr=phase.learning_rate, weight_decay=config.weight_decay
-        )
-        if state and phase_start <= done < phase_end:
-            _restore(aligner, optimizer, state)
-        for step in range(max(done, phase_start), phase_end):
-            if step % config.checkpoint_every == 0 and step > done:
-                run.checkpoint(_state(aligner, optimizer, step))
-            for group in optimizer.param_groups:
-                group["lr"] = phase.learning_rate * _schedule(step - phase_start, phase.steps)
-            loss = aligner.loss(name, phase.batch, step)
-            if not torch.isfinite(loss):
-                raise PonderError(
-                    f"step {step}: the loss is {loss.item()}; lower the learning rate and run again"
-                )
-            optimizer.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(aligner.parameters(), 1.0)
-            optimizer.step()
-            values = {"loss": loss.item(), "learning_rate": optimizer.param_groups[0]["lr"]}
-            if (step + 1) % config.checkpoint_every == 0 or step + 1 == phase_end:
-                scores = aligner.recall(*dev, name)
-                values |= scores
-            run.log(step, phase=name, **values)
-            report("train", step + 1, total)
-        phase_start = phase_end
+    optimizer = torch.optim.AdamW(
+        aligner.learning.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+    )
+    done, scores = _resume(aligner, optimizer, run)
+    for step in range(done, config.steps):
+        if step % config.checkpoint_every == 0 and step > done:
+            run.checkpoint(_state(aligner, optimizer, step))
+        for group in optimizer.param_groups:
+            group["lr"] = config.learning_rate * _schedule(step, config.steps)
+        loss = aligner.loss(step)
+        if not torch.isfinite(loss):
+            raise PonderError(
+                f"step {step}: the loss is {loss.item()}; lower the learning rate and run again"
+            )
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(aligner.learning.parameters(), 1.0)
+        optimizer.step()
+        values = {"loss": loss.item(), "learning_rate": optimizer.param_groups[0]["lr"]}
+        if (step + 1) % config.checkpoint_every == 0 or step + 1 == config.steps:
+            scores = aligner.recall(*dev)
+            values |= scores
+        run.log(step, **values)
+        report("train", step + 1, config.steps)
+    run.checkpoint(_state(aligner, optimizer, config.steps) | {"scores": scores})
     return scores
 
 
-def _prompt(backbone: Backbone) -> tuple[Tensor, int, Tensor]:
-    """Return the ids before an item's own tokens, their number, and their embeddings."""
-    from ponder.items import Item
-
-    prepared = backbone.prepare(Item(("",)), "the empty item")
-    ids = prepared.input_ids[: prepared.start]
-    return ids, prepared.start, backbone.model.get_input_embeddings()(ids).detach()
-
-
 def _schedule(step: int, steps: int) -> float:
-    warm = max(1, steps // 10)
-    if step < warm:
-        return (step + 1) / warm
-    return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
+    rising = max(1, steps // 10)
+    if step < rising:
+        return (step + 1) / rising
+    return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
 
 
 def _state(aligner: Aligner, optimizer: torch.optim.Optimizer, step: int) -> dict[str, Any]:
     return {
         "step": step,
-        "connector": aligner.connector.state_dict(),
-        "readout": aligner.readout.state_dict(),
+        "learning": aligner.learning.state_dict(),
         "optimizer": optimizer.state_dict(),
     }
 
 
-def _restore(aligner: Aligner, optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    aligner.connector.load_state_dict(state["connector"])
-    aligner.readout.load_state_dict(state["readout"])
+def _resume(
+    aligner: Aligner, optimizer: torch.optim.Optimizer, run: Run
+) -> tuple[int, dict[str, float]]:
+    """Return the steps done, and the scores where all were."""
+    state = run.resume()
+    if state is None:
+        return 0, {}
+    aligner.learning.load_state_dict(state["learning"])
     optimizer.load_state_dict(state["optimizer"])
+    return state["step"], state.get("scores", {})

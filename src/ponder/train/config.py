@@ -27,16 +27,11 @@ def read_config(path: Path, kind: type[C]) -> C:
     if not path.exists():
         raise ConfigError(f"{path}: no such file")
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not YAML: {error}") from None
-    return build(kind, values or {}, str(path))
-
-
-def build(kind: type[C], values: Any, where: str) -> C:
-    """Make the dataclass `kind` of plain values; errors as in `read_config`."""
     if not isinstance(values, dict):
-        raise ConfigError(f"{where}: expected keys and values, got {values!r}")
+        raise ConfigError(f"{path}: expected keys and values, got {values!r}")
     types = typing.get_type_hints(kind)
     known = [field.name for field in dataclasses.fields(typing.cast("Any", kind))]
     made: dict[str, Any] = {}
@@ -44,14 +39,12 @@ def build(kind: type[C], values: Any, where: str) -> C:
         if key not in known:
             near = difflib.get_close_matches(str(key), known, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else f"; the keys are {', '.join(known)}"
-            raise ConfigError(f"{where}: unknown key {key!r}{hint}")
-        made[key] = _value(types[key], value, f"{where}: {key}")
+            raise ConfigError(f"{path}: unknown key {key!r}{hint}")
+        made[key] = _value(types[key], value, f"{path}: {key}")
     return kind(**made)
 
 
 def _value(expected: Any, value: Any, where: str) -> Any:
-    if dataclasses.is_dataclass(expected):
-        return build(typing.cast("type[Any]", expected), value, where)
     if typing.get_origin(expected) is tuple:
         if not isinstance(value, list):
             raise ConfigError(f"{where}: expected a list, got {value!r}")

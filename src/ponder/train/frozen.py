@@ -22,7 +22,6 @@ from ponder.engine.batching import ahead, by_length
 from ponder.gallery import read
 from ponder.home import home
 from ponder.items import Item
-from ponder.model.readout import pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -159,8 +158,7 @@ def _pool_captions(
     pooled = torch.empty(len(texts), len(layers) * backbone.hidden_size, dtype=torch.float16)
     done = 0
     for batch in by_length([len(row) for row in prepared], CAPTION_BATCH_TOKENS):
-        states, content = backbone.states([prepared[i] for i in batch], layers)
-        pooled[batch] = pool(states, content).half()
+        pooled[batch] = backbone.pool([prepared[i] for i in batch], layers).text.half()
         done += len(batch)
         report("captions", done, len(texts))
     return pooled
