@@ -50,11 +50,11 @@ def pictures(count: int) -> list[Any]:
 def peer(dtype: torch.dtype) -> Any:
     """Return sentence-transformers over the same language model, mean pooling."""
     from sentence_transformers import SentenceTransformer
-    from sentence_transformers.models import Normalize, Pooling, Transformer
+    from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
 
     folder = str(nano_folder() / "language")
-    transformer = Transformer(folder, model_args={"dtype": dtype})
-    width = transformer.get_word_embedding_dimension()
+    transformer = Transformer(folder, model_kwargs={"dtype": dtype})
+    width = transformer.get_embedding_dimension()
     return SentenceTransformer(modules=[transformer, Pooling(width, "mean"), Normalize()])
 
 

@@ -49,10 +49,10 @@ def demo(*, out: Path = Path("demo")) -> None:
     sheets: list[tuple[str, list[Hit]]] = []
     for question in questions(gallery):
         start = time.perf_counter()
-        hits = index.search(question.query, k=12)
+        hits = index.search(question.query, k=4)
         ms = 1000 * (time.perf_counter() - start)
         stdout.print(f"\n[bold]{question.title}[/] [dim]{ms:.0f} ms[/]", highlight=False)
-        for hit in hits[:4]:
+        for hit in hits:
             stdout.print(f"  {hit.score:.3f}  {hit.kind:8} {_name(hit)}", highlight=False)
         sheets.append((question.title, hits))
     sheet = out / "demo.html"
