@@ -15,6 +15,17 @@ if TYPE_CHECKING:
 
 app = App(name="eval", help="Measure retrieval quality.")
 
+COLUMNS = {
+    "hit@1": "hit@1",
+    "hit@5": "hit@5",
+    "hit@10": "hit@10",
+    "ndcg@5": "nDCG@5",
+    "queries": "queries",
+    "candidates": "among",
+    "ms_per_item": "ms/item",
+}
+"""Scores shown, and what their columns are called on an 80-column terminal."""
+
 
 @app.command
 def gallery(
@@ -34,6 +45,7 @@ def gallery(
         part: of the Gallery; `full` is the one figures are reported on.
         json_file: write the scores there.
     """
+    from rich import box
     from rich.table import Table
 
     from ponder.cli.console import stages, stdout
@@ -44,13 +56,13 @@ def gallery(
 
     with stages() as report:
         folder = build(part, default_folder(part), report)
-    table = Table(title=f"Gallery {split}, {model}, think={think}")
-    columns = ("hit@1", "hit@5", "hit@10", "ndcg@5", "queries", "candidates", "ms_per_item")
-    for column in ("task", *columns):
-        table.add_column(column, justify="left" if column == "task" else "right")
+    table = Table(title=f"Gallery {split}, {model}, think={think}", box=box.SIMPLE_HEAD)
+    table.add_column("task")
+    for name in COLUMNS.values():
+        table.add_column(name, justify="right")
 
     def add(task: Task, scores: Scores) -> None:
-        table.add_row(task.name, *(_show(column, scores[column]) for column in columns))
+        table.add_row(task.name, *(_show(column, scores[column]) for column in COLUMNS))
 
     result = evaluate(load(model), tasks(folder, split), add)
     stdout.print(table)
