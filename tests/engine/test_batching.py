@@ -29,6 +29,12 @@ def test_the_longest_come_first() -> None:
     assert next(by_length([1, 9, 5], budget=9)) == [1]
 
 
+def test_a_batch_ends_before_padding_costs_more_than_another_batch() -> None:
+    lengths = [100] * 10 + [5] * 10
+    batches = list(by_length(lengths, budget=4000))
+    assert batches == [list(range(10)), list(range(10, 20))]
+
+
 def test_ahead_keeps_order_and_pulls_no_more_than_its_depth() -> None:
     pulled = []
 

@@ -13,6 +13,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R")
 
+# A batch that fills this much of its budget ends where an item's length falls below this share of
+# the longest: a smaller batch costs less than the padding.
+ENOUGH = 0.2
+ALIKE = 0.85
+
 
 @dataclass(frozen=True)
 class _End:
@@ -74,9 +79,13 @@ def by_length(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
     batch: list[int] = []
     for position in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
         # Sorted from the longest, the first item of a batch says how wide all its rows are.
-        if batch and (len(batch) + 1) * lengths[batch[0]] > budget:
-            yield batch
-            batch = []
+        if batch:
+            width = lengths[batch[0]]
+            is_full = (len(batch) + 1) * width > budget
+            is_enough = len(batch) * width >= ENOUGH * budget
+            if is_full or (is_enough and lengths[position] < ALIKE * width):
+                yield batch
+                batch = []
         batch.append(position)
     if batch:
         yield batch
