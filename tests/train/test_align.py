@@ -10,7 +10,7 @@ import torch
 from ponder.model.backbone import Backbone
 from ponder.model.processor import NanoImageProcessor, NanoProcessor
 from ponder.train.align import AlignConfig, Aligner, fit
-from ponder.train.frozen import Captions, Pictures
+from ponder.train.frozen import Pictures
 from ponder.train.log import Run, plot, read_metrics
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def backbone(tiny_nano: NanoForConditionalGeneration) -> Backbone:
     return Backbone(tiny_nano, NanoProcessor(NanoImageProcessor(), tokenizer, None, 5))
 
 
-def frozen(seed: int, hidden: int) -> tuple[Pictures, Captions]:
+def frozen(seed: int, hidden: int) -> tuple[Pictures, torch.Tensor]:
     """Forty made-up pictures whose captions can be told from their grids."""
     random = torch.Generator().manual_seed(seed)
     grids = torch.randn(40, 2, 320, 7, 7, generator=random).bfloat16()
@@ -41,7 +41,7 @@ def frozen(seed: int, hidden: int) -> tuple[Pictures, Captions]:
     pooled = torch.nn.functional.pad(own, (0, 3 * hidden - own.shape[1])).half()
     captions = [(i, [i], []) for i in range(40)]
     pictures = Pictures(grids, torch.arange(40), torch.ones(40, dtype=torch.bool), captions)
-    return pictures, Captions([str(i) for i in range(40)], pooled)
+    return pictures, pooled
 
 
 def train(backbone: Backbone, folder: Path, stop: int | None = None) -> list[dict[str, float]]:

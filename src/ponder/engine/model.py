@@ -105,7 +105,16 @@ class Model:
         """
         if think != "never":
             raise ValueError(f"think={think!r}: this model has no gate or reasoning adapter yet")
-        return self._encode(items, instruction or "", truncate_dim, precision, show_progress)
+        is_batch = isinstance(items, Iterable) and not isinstance(items, ONE_ITEM)
+        values = list(items) if is_batch else [items]
+        rows = np.empty((len(values), self.dim), dtype=np.float32)
+        parsed = ((i, parse(value, f"item {i}")) for i, value in enumerate(values))
+        with _progress(len(values), show_progress) as advance:
+            for i, vector in self._stream(parsed, instruction or ""):
+                rows[i] = vector
+                advance()
+        vectors = quantize(truncate(rows, truncate_dim), precision)
+        return vectors if is_batch else vectors[0]
 
     def encode_query(self, items: Sequence[Any] | Any, **options: Any) -> NDArray[Any]:
         """Embed what is searched for: `encode` with the model's query instruction."""
@@ -139,25 +148,6 @@ class Model:
             Pairs of the key and a unit vector (D,), in the order of the input.
         """
         yield from self._stream(items, self._saved.instructions[kind])
-
-    def _encode(
-        self,
-        items: Any,
-        instruction: str,
-        truncate_dim: int | None,
-        precision: Precision,
-        show_progress: bool | None,
-    ) -> NDArray[Any]:
-        is_batch = isinstance(items, Iterable) and not isinstance(items, ONE_ITEM)
-        values = list(items) if is_batch else [items]
-        rows = np.empty((len(values), self.dim), dtype=np.float32)
-        parsed = ((i, parse(value, f"item {i}")) for i, value in enumerate(values))
-        with _progress(len(values), show_progress) as advance:
-            for i, vector in self._stream(parsed, instruction):
-                rows[i] = vector
-                advance()
-        vectors = quantize(truncate(rows, truncate_dim), precision)
-        return vectors if is_batch else vectors[0]
 
     def _stream(
         self, items: Iterable[tuple[K, Item]], instruction: str

@@ -20,7 +20,7 @@ from ponder.gallery import build, default_folder
 from ponder.model.connector import Connector
 from ponder.model.readout import Pooled, ReadOut, ReadOutConfig
 from ponder.model.saved import fastest_dtype, nano_backbone, save
-from ponder.train.frozen import Captions, Pictures, freeze
+from ponder.train.frozen import Pictures, freeze
 from ponder.train.log import Run, plot, read_metrics
 from ponder.train.losses import info_nce, matryoshka
 
@@ -90,7 +90,7 @@ class Aligner:
     """
 
     def __init__(
-        self, config: AlignConfig, backbone: Backbone, split: tuple[Pictures, Captions]
+        self, config: AlignConfig, backbone: Backbone, split: tuple[Pictures, Tensor]
     ) -> None:
         self.config = config
         self.pictures, self.captions = split
@@ -98,7 +98,7 @@ class Aligner:
         torch.manual_seed(config.seed)
         self.connector = Connector(backbone.model.config, config.picture_dropout)
         self.readout = ReadOut(ReadOutConfig(backbone.hidden_size), config.text_dropout)
-        self.readout.standardise(self.captions.pooled.float())
+        self.readout.standardise(self.captions.float())
         sample = self.pictures.grids[self.pictures.is_base][:STANDARD_PICTURES, 0]
         self.connector.standardise(self._widen(sample))
         self.learning = torch.nn.ModuleDict({"connector": self.connector, "readout": self.readout})
@@ -113,8 +113,8 @@ class Aligner:
         rows = torch.multinomial(weights, config.batch, generator=random)
         views = self._views(random)
         seen = self.see(self.pictures.grids[rows, views])
-        read = self.read(self.captions.pooled[self._choose(rows, random)])
-        again = self.read(self.captions.pooled[self._choose(rows, random)])
+        read = self.read(self.captions[self._choose(rows, random)])
+        again = self.read(self.captions[self._choose(rows, random)])
         concept = self.pictures.concept[rows]
         dims = self.readout.config.matryoshka
         to_words = matryoshka(seen, read, concept, config.temperature, dims)
@@ -137,7 +137,7 @@ class Aligner:
         return embedding
 
     @torch.inference_mode()
-    def recall(self, pictures: Pictures, captions: Captions) -> dict[str, float]:
+    def recall(self, pictures: Pictures, captions: Tensor) -> dict[str, float]:
         """Return how often a name finds its picture first, and among ten, of unseen concepts."""
         self.learning.eval()
         first: dict[int, int] = {}
@@ -145,7 +145,7 @@ class Aligner:
             first.setdefault(int(pictures.concept[row]), row)
         rows = list(first.values())[:DEV_PICTURES]
         names = torch.tensor([pictures.captions[row][0] for row in rows])
-        seen, read = self.see(pictures.grids[rows, 0]), self.read(captions.pooled[names])
+        seen, read = self.see(pictures.grids[rows, 0]), self.read(captions[names])
         self.learning.train()
         seen, read = (torch.nn.functional.normalize(x, dim=-1) for x in (seen, read))
         scores = read @ seen.T
@@ -211,7 +211,7 @@ def align(config: AlignConfig, folder: Path, report: Progress) -> dict[str, floa
 
 
 def fit(
-    aligner: Aligner, dev: tuple[Pictures, Captions], run: Run, report: Progress
+    aligner: Aligner, dev: tuple[Pictures, Tensor], run: Run, report: Progress
 ) -> dict[str, float]:
     """Do the steps that `run` has not done yet; return the last recall on dev."""
     config = aligner.config

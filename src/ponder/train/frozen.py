@@ -22,6 +22,8 @@ from ponder.engine.batching import ahead, by_length
 from ponder.gallery import read
 from ponder.home import home
 from ponder.items import Item
+from ponder.model.pull import nano_folder
+from ponder.model.saved import PREPROCESSING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -45,7 +47,7 @@ class Pictures:
         grids: (N, views, channels, S, S) bfloat16, the tower's grids before its head.
         concept: (N,) number of the row's concept.
         is_base: (N,) whether the row is no skin-tone or other variant.
-        captions: for each row, its captions as positions in `Captions.pooled`: the English name,
+        captions: for each row, its captions as positions among the pooled states: the English name,
             other English texts, and names in other languages; either of the last may be empty.
     """
 
@@ -53,14 +55,6 @@ class Pictures:
     concept: Tensor
     is_base: Tensor
     captions: list[tuple[int, list[int], list[int]]]
-
-
-@dataclass(frozen=True)
-class Captions:
-    """Every distinct caption, and its pooled states (N, layers * H) in float16."""
-
-    texts: list[str]
-    pooled: Tensor
 
 
 def freeze(
@@ -71,7 +65,7 @@ def freeze(
     layers: Sequence[int],
     views: int,
     report: Progress,
-) -> tuple[Pictures, Captions]:
+) -> tuple[Pictures, Tensor]:
     """Return what the towers say of one split, from the cache where it was computed before.
 
     Args:
@@ -82,24 +76,25 @@ def freeze(
         layers: hidden states to pool.
         views: pictures made of each picture; the first is the picture itself.
         report: called with a stage's name, steps done and steps in all.
+
+    Returns:
+        The pictures, and the pooled states (N, layers * H) of every distinct caption, in float16.
     """
     rows = read(gallery, split).to_pylist()
     texts, captions = _captions(rows, languages)
     numbers = {name: i for i, name in enumerate(sorted({row["concept"] for row in rows}))}
 
-    key = {"gallery": json.loads((gallery / "manifest.json").read_text()), "split": split}
-    pooled = _cached(
-        key | {"texts": texts, "layers": list(layers)},
-        lambda: _pool_captions(backbone, texts, layers, report),
-    )
-    grids = _cached(key | {"views": views}, lambda: _grids(backbone, rows, views, report))
+    pooled = pool_texts(backbone, texts, layers, report)
+    manifest = json.loads((gallery / "manifest.json").read_text(encoding="utf-8"))
+    key = {"gallery": manifest, "split": split, "views": views}
+    grids = _cached(backbone, key, lambda: _grids(backbone, rows, views, report))
     pictures = Pictures(
         grids,
         torch.tensor([numbers[row["concept"]] for row in rows]),
         torch.tensor([not row["variant"] for row in rows]),
         captions,
     )
-    return pictures, Captions(texts, pooled)
+    return pictures, pooled
 
 
 def pool_texts(
@@ -110,7 +105,7 @@ def pool_texts(
 ) -> Tensor:
     """Return pooled states (N, layers * H) in float16 of any texts, from the cache if there."""
     key = {"texts": list(texts), "layers": list(layers)}
-    return _cached(key, lambda: _pool_captions(backbone, texts, layers, report))
+    return _cached(backbone, key, lambda: _pool_captions(backbone, texts, layers, report))
 
 
 def _captions(
@@ -136,7 +131,14 @@ def _captions(
     return list(positions), captions
 
 
-def _cached(key: dict[str, Any], make: Callable[[], Tensor]) -> Tensor:
+def _cached(backbone: Backbone, key: dict[str, Any], make: Callable[[], Tensor]) -> Tensor:
+    """Return what `make` made before for the same key and the same towers, else make it now."""
+    key = key | {
+        "towers": json.loads((nano_folder() / "manifest.json").read_text(encoding="utf-8")),
+        "dtype": str(backbone.model.dtype),
+        "chat_template": backbone.processor.chat_template,
+        "preprocessing": PREPROCESSING,
+    }
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
     path = home() / "frozen" / f"{digest}.safetensors"
     if not path.exists():
