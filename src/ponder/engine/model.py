@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from collections.abc import Iterable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
-from ponder.engine.batching import ahead, by_length, windows
+from ponder.engine.batching import ahead
 from ponder.engine.precision import Precision, dequantize, quantize, truncate
+from ponder.engine.scheduler import WINDOW_ITEMS, Budget, Scheduler
+from ponder.engine.trace import THINK_MODES, ThinkMode, Trace
+from ponder.engine.writing import GREEDY, Sampling
 from ponder.items import Item, parse
 from ponder.model.saved import Saved, load_saved
 
@@ -21,18 +26,18 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from ponder.engine.scheduler import Result
     from ponder.model.backbone import Prepared
+    from ponder.model.readout import ReadOut
+    from ponder.model.thinker import Kind
 
 K = TypeVar("K")
 ONE_ITEM = (str, bytes, bytearray, Path, Mapping, Item, tuple, np.ndarray)
-Kind = Literal["query", "document"]
 
-# One batch's tokens, padding included: enough to fill the machine's matrix units, no more, since a
-# CPU slows down once a layer's activations leave its cache.
-CPU_BATCH_TOKENS = 2048
-GPU_BATCH_TOKENS = 32768
-WINDOW_BATCHES = 8  # batches' worth of items among which lengths are matched
-WINDOW_ITEMS = 512  # at most; the next window is prepared while one is in the model
+# Enough tokens a batch to fill the machine's matrix units, no more, since a CPU slows down once a
+# layer's activations leave its cache; and rows enough of thoughts to share each step's weights.
+CPU_BUDGET = Budget(batch_tokens=2048, context_tokens=8192)
+GPU_BUDGET = Budget(batch_tokens=32768, context_tokens=131072)
 LONG_WORK = 256  # items from which a terminal is shown a progress bar
 
 
@@ -52,12 +57,11 @@ class Model:
         >>> model.similarity(words, pictures)
     """
 
-    def __init__(self, saved: Saved, batch_tokens: int | None = None) -> None:
+    def __init__(self, saved: Saved, budget: Budget | None = None) -> None:
         self._saved = saved
         self._backbone = saved.backbone
-        self._readout = saved.readout
         on_gpu = self._backbone.device.type != "cpu"
-        self._batch_tokens = batch_tokens or (GPU_BATCH_TOKENS if on_gpu else CPU_BATCH_TOKENS)
+        self._budget = budget or (GPU_BUDGET if on_gpu else CPU_BUDGET)
 
     @property
     def name(self) -> str:
@@ -67,7 +71,13 @@ class Model:
     @property
     def dim(self) -> int:
         """Dimensions of a vector."""
-        return self._readout.dim
+        reader = self._saved.thinker or self._saved.readout
+        return reader.dim if reader else 0
+
+    @property
+    def thinks(self) -> bool:
+        """Whether it can think before it embeds."""
+        return self._saved.thinker is not None
 
     @property
     def fingerprint(self) -> str:
@@ -78,53 +88,63 @@ class Model:
         self,
         items: Sequence[Any] | Any,
         *,
-        think: Literal["never"] = "never",
+        think: ThinkMode = "never",
+        kind: Kind = "query",
         instruction: str | None = None,
+        sampling: Sampling = GREEDY,
         truncate_dim: int | None = None,
         precision: Precision = "float32",
         show_progress: bool | None = None,
-    ) -> NDArray[Any]:
+        return_trace: bool = False,
+    ) -> Any:
         """Embed items.
 
         Args:
             items: a list of anything `ponder.items.parse` takes: text, a picture (path, PIL image,
                 bytes, array), a dict, or a tuple of parts. One item alone, not in a list, gives one
                 vector.
-            think: whether to think before embedding; without a trained gate only `never`.
+            think: which items to think about before embedding: `never`, `always`, or `auto` for
+                those the model's gate picks.
+            kind: whose threshold the gate has, a query's or a document's.
             instruction: what the vectors are for, where an item has no instruction of its own.
+            sampling: how the tokens of thoughts are chosen; the likeliest each time by default.
             truncate_dim: keep the first so many dimensions; the model is trained for that.
             precision: `float32`, `int8` or `binary`.
             show_progress: draw a progress bar; None for one on long work at a terminal.
+            return_trace: also return what happened to each item.
 
         Returns:
-            (n, D) unit rows in the order given, or (D,) for one item alone.
+            (n, D) unit rows in the order given, or (D,) for one item alone; with `return_trace` a
+            pair of them and a list of n traces.
 
         Raises:
             ItemError: an item cannot be read; the message names it by its position.
-            ValueError: an argument is out of range.
+            ValueError: an argument is out of range, or the model cannot think.
         """
-        if think != "never":
-            raise ValueError(f"think={think!r}: this model has no gate or reasoning adapter yet")
         is_batch = isinstance(items, Iterable) and not isinstance(items, ONE_ITEM)
         values = list(items) if is_batch else [items]
         rows = np.empty((len(values), self.dim), dtype=np.float32)
+        traces: list[Trace] = []
         parsed = ((i, parse(value, f"item {i}")) for i, value in enumerate(values))
+        results = self._stream(parsed, instruction or "", think, kind, sampling)
         with _progress(len(values), show_progress) as advance:
-            for i, vector in self._stream(parsed, instruction or ""):
+            for i, (vector, trace) in results:
                 rows[i] = vector
+                traces.append(trace)
                 advance()
         vectors = quantize(truncate(rows, truncate_dim), precision)
-        return vectors if is_batch else vectors[0]
+        chosen = vectors if is_batch else vectors[0]
+        return (chosen, traces) if return_trace else chosen
 
-    def encode_query(self, items: Sequence[Any] | Any, **options: Any) -> NDArray[Any]:
+    def encode_query(self, items: Sequence[Any] | Any, **options: Any) -> Any:
         """Embed what is searched for: `encode` with the model's query instruction."""
         options.setdefault("instruction", self._saved.instructions["query"])
-        return self.encode(items, **options)
+        return self.encode(items, kind="query", **options)
 
-    def encode_document(self, items: Sequence[Any] | Any, **options: Any) -> NDArray[Any]:
+    def encode_document(self, items: Sequence[Any] | Any, **options: Any) -> Any:
         """Embed what is searched: `encode` with the model's document instruction."""
         options.setdefault("instruction", self._saved.instructions["document"])
-        return self.encode(items, **options)
+        return self.encode(items, kind="document", **options)
 
     def similarity(self, a: NDArray[np.generic], b: NDArray[np.generic]) -> NDArray[np.float32]:
         """Return the cosines (n, m) of rows (n, D) and (m, D), in any precision, alike in both."""
@@ -135,7 +155,11 @@ class Model:
         return cosines
 
     def stream(
-        self, items: Iterable[tuple[K, Item]], *, kind: Kind = "document"
+        self,
+        items: Iterable[tuple[K, Item]],
+        *,
+        kind: Kind = "document",
+        think: ThinkMode = "never",
     ) -> Iterator[tuple[K, NDArray[np.float32]]]:
         """Embed an endless stream of keyed items, a bounded window at a time.
 
@@ -143,35 +167,70 @@ class Model:
             items: pairs of a key, handed back as it is, and an item. Another thread pulls the
                 iterator, up to two windows ahead of what is yielded.
             kind: whether the items are queries or documents.
+            think: which of them to think about.
 
         Yields:
             Pairs of the key and a unit vector (D,), in the order of the input.
         """
-        yield from self._stream(items, self._saved.instructions[kind])
+        instruction = self._saved.instructions[kind]
+        for key, (vector, _) in self._stream(items, instruction, think, kind, GREEDY):
+            yield key, vector
 
     def _stream(
-        self, items: Iterable[tuple[K, Item]], instruction: str
-    ) -> Iterator[tuple[K, NDArray[np.float32]]]:
+        self,
+        items: Iterable[tuple[K, Item]],
+        instruction: str,
+        think: ThinkMode,
+        kind: Kind,
+        sampling: Sampling,
+    ) -> Iterator[tuple[K, Result]]:
+        run = self._runner(think, kind, sampling)
+        keys: deque[K] = deque()
+
         def prepare(pair: tuple[K, Item]) -> tuple[K, Prepared]:
             key, item = pair
             return key, self._backbone.prepare(item, str(key), instruction)
 
-        prepared = ahead(prepare, items, depth=WINDOW_ITEMS)
-        limit = WINDOW_BATCHES * self._batch_tokens
-        least = limit // WINDOW_ITEMS
-        for window in windows(prepared, lambda pair: max(least, len(pair[1])), limit):
-            vectors = np.empty((len(window), self.dim), dtype=np.float32)
-            for batch in by_length([len(row) for _, row in window], self._batch_tokens):
-                vectors[batch] = self._embed([window[i][1] for i in batch])
-            for (key, _), vector in zip(window, vectors, strict=True):
-                yield key, vector
+        def prepared() -> Iterator[Prepared]:
+            for key, item in ahead(prepare, items, depth=WINDOW_ITEMS):
+                keys.append(key)
+                yield item
+
+        for result in run(prepared()):
+            yield keys.popleft(), result
+
+    def _runner(
+        self, think: ThinkMode, kind: Kind, sampling: Sampling
+    ) -> Callable[[Iterable[Prepared]], Iterator[Result]]:
+        """Return what turns prepared items into results, in their order."""
+        if think not in THINK_MODES:
+            raise ValueError(f"unknown think mode {think!r}; choose {', '.join(THINK_MODES)}")
+        thinker, readout = self._saved.thinker, self._saved.readout
+        if thinker is None:
+            if think != "never" or readout is None:
+                raise ValueError(f"think={think!r}: {self.name} has no reasoning adapter yet")
+            return lambda items: self._pool(items, readout)
+        if think == "auto" and thinker.gate is None:
+            raise ValueError(f"think='auto': {self.name} has no gate yet; train one")
+        threshold = thinker.config.thresholds[kind]
+        return Scheduler(thinker, self._budget, think, threshold, sampling).run
 
     @torch.inference_mode()
-    def _embed(self, batch: Sequence[Prepared]) -> NDArray[np.float32]:
-        pooled = self._backbone.pool(batch, self._readout.config.layers)
-        vectors = F.normalize(self._readout(pooled), dim=-1)
-        rows: NDArray[np.float32] = vectors.cpu().numpy()
-        return rows
+    def _pool(self, items: Iterable[Prepared], readout: ReadOut) -> Iterator[Result]:
+        """Embed by the means alone, which is all a model without adapters has."""
+        results: dict[int, Result] = {}
+        turn = 0
+        for batch in self._budget.batches(items):
+            start = time.perf_counter()
+            pooled = self._backbone.pool([item for _, item in batch], readout.config.layers)
+            vectors = F.normalize(readout(pooled), dim=-1).cpu().numpy()
+            share = 1000 * (time.perf_counter() - start) / len(batch)
+            for (number, item), vector in zip(batch, vectors, strict=True):
+                trace = Trace(mode="never", context_tokens=len(item), embed_ms=share)
+                results[number] = vector, trace
+            while turn in results:
+                yield results.pop(turn)
+                turn += 1
 
 
 @contextmanager
@@ -190,18 +249,23 @@ def _progress(total: int, show: bool | None) -> Iterator[Callable[[], None]]:
 def load(
     name_or_folder: str | Path = "nano",
     *,
+    adapters: str | Path | None = None,
     dtype: torch.dtype | None = None,
     device: str | torch.device | None = None,
 ) -> Model:
     """Load a model.
 
     Args:
-        name_or_folder: `nano`, or a folder that ponder saved.
+        name_or_folder: `nano`, a folder that ponder saved, or, with `adapters`, any backbone of
+            Hugging Face by its folder or hub id.
+        adapters: the folder of what was trained on that backbone, in ponder's layout or in that of
+            the published Think When Needed models. None where `name_or_folder` is that folder.
         dtype: of the backbone; None for bfloat16 where the machine multiplies it in hardware, else
             float32.
         device: where to; None for the first GPU, else the CPU.
 
     Raises:
-        WeightsError: the folder is missing or incomplete, or `nano` has not been pulled.
+        WeightsError: the folder is missing, incomplete or made for another backbone, or `nano` has
+            not been pulled.
     """
-    return Model(load_saved(name_or_folder, dtype=dtype, device=device))
+    return Model(load_saved(name_or_folder, adapters=adapters, dtype=dtype, device=device))

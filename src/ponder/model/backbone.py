@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from ponder.errors import ItemError
 from ponder.items import Item
+from ponder.model.families import join_media, positions
 from ponder.model.readout import Pooled
 from ponder.prompts import messages
 
@@ -19,20 +20,29 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, ProcessorMixin
     from transformers.modeling_outputs import BaseModelOutputWithPast
 
+    from ponder.prompts import Message
+
+# What a processor returns for each token, not for the pictures.
+_PER_TOKEN = frozenset(["input_ids", "attention_mask", "mm_token_type_ids"])
+
 
 @dataclass(frozen=True)
 class Prepared:
     """One item as a backbone reads it.
 
     Attributes:
-        input_ids: (T,) tokens from the template's first to the item's own last, picture
-            placeholders included.
-        start: position of the item's own first token.
+        input_ids: (T,) the whole prompt, picture placeholders and the opening of the model's own
+            turn included.
+        positions: (axes, T) of the tokens; three axes where a family has M-RoPE, else one.
+        start: index of the item's own first token.
+        stop: index after its last; then comes what the template ends with.
         media: what the processor made of the pictures, first axis per picture or patch.
     """
 
     input_ids: Tensor
+    positions: Tensor
     start: int
+    stop: int
     media: dict[str, Tensor]
 
     def __len__(self) -> int:
@@ -45,14 +55,20 @@ class Backbone:
     Attributes:
         model: the model, in evaluation mode, no parameter of it trainable.
         processor: its processor; the chat template is the processor's own.
+        source: what names the model for good: its name, and a revision or checksums.
         max_text_tokens: an item's text is cut to so many tokens; pictures never are.
     """
 
     def __init__(
-        self, model: PreTrainedModel, processor: ProcessorMixin, max_text_tokens: int = 1024
+        self,
+        model: PreTrainedModel,
+        processor: ProcessorMixin,
+        source: dict[str, Any],
+        max_text_tokens: int = 1024,
     ) -> None:
         self.model = model.eval().requires_grad_(False)
         self.processor = processor
+        self.source = source
         self.max_text_tokens = max_text_tokens
         self._reserved = [
             token.content for token in processor.tokenizer.added_tokens_decoder.values()
@@ -77,18 +93,21 @@ class Backbone:
             ItemError: the item's tokens and pictures do not fit together.
         """
         turns = messages(self._cut(item), instruction, self._reserved)
-        prompt = self.processor.apply_chat_template(turns, tokenize=False)
+        prompt = self._render(turns)
+        pictures = [list(item.pictures)] if item.pictures else None
         try:
-            features = self.processor(
-                text=[prompt], images=list(item.pictures) or None, return_tensors="pt"
-            )
+            features = dict(self.processor(text=[prompt], images=pictures, return_tensors="pt"))
         except ValueError as error:
             raise ItemError(name, f"the processor refuses it: {error}") from error
-        input_ids = features.pop("input_ids")[0]
-        features.pop("attention_mask")
-        start, after = self._template(item.instruction or instruction)
-        # The model is causal: what closes the turn cannot change the item's own states.
-        return Prepared(input_ids[: len(input_ids) - after], start, dict(features))
+        input_ids = features["input_ids"][0]
+        before, after = self._template(item.instruction or instruction)
+        return Prepared(
+            input_ids,
+            positions(self.model, input_ids, features),
+            start=before,
+            stop=len(input_ids) - after,
+            media={key: value for key, value in features.items() if key not in _PER_TOKEN},
+        )
 
     def pool(self, batch: Sequence[Prepared], layers: Sequence[int]) -> Pooled:
         """Read one batch of items.
@@ -107,7 +126,7 @@ class Backbone:
         for i, tokens in enumerate(seen):
             if tokens is not None:
                 picture[i] = tokens.float().mean(dim=0)
-        worded = [i for i, row in enumerate(batch) if self._is_text(row).any()]
+        worded = [i for i, row in enumerate(batch) if self.is_text(row).any()]
         if worded:
             rows = [batch[i] for i in worded]
             text[worded] = self._pool_text(rows, [seen[i] for i in worded], layers)
@@ -122,15 +141,12 @@ class Backbone:
 
     def _see(self, batch: Sequence[Prepared]) -> list[Tensor | None]:
         """Return each row's picture tokens (pictures * K, H), None where it has no picture."""
-        with_pictures = [row for row in batch if row.media]
-        if not with_pictures:
+        media = join_media([row.media for row in batch])
+        if not media:
             return [None] * len(batch)
-        media = {
-            key: torch.cat([row.media[key] for row in with_pictures]).to(self.device)
-            for key in with_pictures[0].media
-        }
+        media = {key: value.to(self.device) for key, value in media.items()}
         tokens = self.model.get_image_features(**media).flatten(0, 1)
-        counts = [int((row.input_ids == self._picture_id).sum()) for row in batch]
+        counts = [int(self.is_picture(row).sum()) for row in batch]
         return [part if len(part) else None for part in tokens.split(counts)]
 
     def _pool_text(
@@ -142,12 +158,13 @@ class Backbone:
         needs no mask. The template's tokens are left out of the mean: a causal model's first token
         is an attention sink whose states are larger than all others by orders of magnitude.
         """
-        longest = max(len(row) for row in rows)
+        # The model is causal: what the template ends with cannot change the item's own states.
+        longest = max(row.stop for row in rows)
         ids = torch.full((len(rows), longest), self.processor.tokenizer.pad_token_id or 0)
         is_text = torch.zeros(len(rows), longest, dtype=torch.bool)
         for i, row in enumerate(rows):
-            ids[i, : len(row)] = row.input_ids
-            is_text[i, : len(row)] = self._is_text(row)
+            ids[i, : row.stop] = row.input_ids[: row.stop]
+            is_text[i, : row.stop] = self.is_text(row)[: row.stop]
         ids, is_text = ids.to(self.device), is_text.to(self.device)
         embeds = self.model.get_input_embeddings()(ids)  # (B, T, H)
         tokens = [part for part in seen if part is not None]
@@ -160,23 +177,32 @@ class Backbone:
         ]
         return torch.cat(means, dim=-1)
 
-    def _is_text(self, row: Prepared) -> Tensor:
+    def is_text(self, row: Prepared) -> Tensor:
         """Return which of a row's tokens (T,) are the item's own text."""
-        is_text = row.input_ids != self._picture_id
+        is_text = ~self.is_picture(row)
         is_text[: row.start] = False
+        is_text[row.stop :] = False
         return is_text
+
+    def is_picture(self, row: Prepared) -> Tensor:
+        """Return which of a row's tokens (T,) stand for pictures."""
+        return row.input_ids == self._picture_id
 
     @property
     def _picture_id(self) -> int:
         return int(self.model.config.image_token_id)
 
+    def _render(self, turns: list[Message]) -> str:
+        prompt: str = self.processor.apply_chat_template(
+            turns, tokenize=False, add_generation_prompt=True
+        )
+        return prompt
+
     def _template(self, instruction: str) -> tuple[int, int]:
         """Return how many tokens the template puts before and after an item's own."""
         if instruction not in self._templates:
             mark = "\u241f"  # any text the template does not contain
-            prompt = self.processor.apply_chat_template(
-                messages(Item((mark,)), instruction, self._reserved), tokenize=False
-            )
+            prompt = self._render(messages(Item((mark,)), instruction, self._reserved))
             before, after = prompt.split(mark)
             tokenize = self.processor.tokenizer
             self._templates[instruction] = (

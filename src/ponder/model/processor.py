@@ -84,14 +84,14 @@ class NanoProcessor(ProcessorMixin):  # type: ignore[misc]
 
     def __call__(
         self,
-        images: Image.Image | Sequence[Image.Image] | None = None,
+        images: Image.Image | Sequence[Image.Image] | Sequence[Sequence[Image.Image]] | None = None,
         text: str | Sequence[str] | None = None,
         **kwargs: Any,
     ) -> BatchFeature:
         """Return `input_ids` and `attention_mask`, and `pixel_values` when there are pictures.
 
         Args:
-            images: all pictures of the batch, row by row, in reading order.
+            images: the pictures of each row, or all pictures of the batch, in reading order.
             text: one prompt a row; each picture's place is marked by `image_token`.
             **kwargs: for the tokenizer (`padding`, `return_tensors`, ...).
 
@@ -99,7 +99,7 @@ class NanoProcessor(ProcessorMixin):  # type: ignore[misc]
             ValueError: the prompts do not mark as many pictures as are given.
         """
         prompts = [text] if isinstance(text, str) else list(text or [])
-        pictures = [images] if isinstance(images, Image.Image) else list(images or [])
+        pictures = _flat(images or [])
         marked = sum(prompt.count(self.image_token) for prompt in prompts)
         if marked != len(pictures):
             raise ValueError(f"the prompts mark {marked} pictures, but {len(pictures)} are given")
@@ -109,6 +109,12 @@ class NanoProcessor(ProcessorMixin):  # type: ignore[misc]
         if pictures:
             features |= self.image_processor(pictures)
         return BatchFeature(features)
+
+
+def _flat(images: Image.Image | Sequence[Any]) -> list[Image.Image]:
+    if isinstance(images, Image.Image):
+        return [images]
+    return [picture for element in images for picture in _flat(element)]
 
 
 def fit_square(picture: Image.Image, size: int) -> Image.Image:

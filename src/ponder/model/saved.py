@@ -1,36 +1,51 @@
 """A saved model on disk, and putting it together again.
 
-A folder holds what ponder trained (`connector.safetensors` for `nano`, `readout.safetensors`) and
-`ponder.json`, which names the frozen backbone and everything a vector depends on.
+A folder holds what ponder trained and `ponder.json`, which names the frozen backbone and everything
+a vector depends on:
+
+    connector.safetensors   readout.safetensors                             of `nano`
+    reasoning/   embedding/   queries.safetensors   gate.safetensors        of a model that thinks
+
+The published layout of Think When Needed (`queries.pt`, `gate_mlp.pt`) is read too.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer, LlamaConfig
 
 from ponder.errors import WeightsError
+from ponder.model.adapters import ADAPTERS, WEIGHTS, Adapters
 from ponder.model.backbone import Backbone
+from ponder.model.families import load_model
+from ponder.model.gate import Gate
 from ponder.model.nano import NanoConfig, NanoForConditionalGeneration
 from ponder.model.processor import CHAT_TEMPLATE, NanoImageProcessor, NanoProcessor
+from ponder.model.published import is_published, published_gate, published_queries, published_record
 from ponder.model.pull import nano_folder
 from ponder.model.readout import ReadOut, ReadOutConfig
+from ponder.model.tensors import check_tensors, load_weights, read_tensors
+from ponder.model.thinker import Queries, Thinker, ThinkerConfig
 from ponder.model.vision import fold_batch_norm
+from ponder.packages import sha256
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from collections.abc import Mapping
+
+    from torch import Tensor
 
 RECORD = "ponder.json"
 CONNECTOR = "connector.safetensors"
 READOUT = "readout.safetensors"
+QUERIES = "queries.safetensors"
+GATE = "gate.safetensors"
 SHIPPED_NANO = Path(__file__).with_name("nano_weights")
 
 # Part of the fingerprint: raise it when items turn into tokens or pixels in another way.
@@ -44,13 +59,15 @@ class Saved:
     Attributes:
         name: what it was loaded from.
         backbone: the frozen backbone, its trained connector in place.
-        readout: the read-out.
+        readout: the read-out of means; None where queries alone read out.
+        thinker: what reads out with queries and thinks; None before that is trained.
         record: the contents of `ponder.json`.
     """
 
     name: str
     backbone: Backbone
-    readout: ReadOut
+    readout: ReadOut | None
+    thinker: Thinker | None = None
     record: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -63,79 +80,101 @@ class Saved:
     def fingerprint(self) -> str:
         """Hex digest of all that a vector depends on: weights, preprocessing and prompts."""
         processor = self.backbone.processor
-        parts = {
-            "backbone": self.record["backbone"],
-            "weights": self.record["weights"],
-            "readout": self.record["readout"],
+        parts = {key: self.record.get(key) for key in ("backbone", "weights", "readout", "thinker")}
+        parts |= {
             "instructions": self.instructions,
             "chat_template": processor.chat_template,
+            "pictures": processor.image_processor.to_dict(),
             "max_text_tokens": self.backbone.max_text_tokens,
             "preprocessing": PREPROCESSING,
         }
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+        digest = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode())
+        return digest.hexdigest()[:16]
 
 
 def load_saved(
     name_or_folder: str | Path,
     *,
+    adapters: str | Path | None = None,
     dtype: torch.dtype | None = None,
     device: str | torch.device | None = None,
 ) -> Saved:
-    """Load `nano` or a folder that `save` wrote; arguments and errors as `ponder.load`."""
-    folder = SHIPPED_NANO if str(name_or_folder) == "nano" else Path(name_or_folder)
-    path = folder / RECORD
-    if not path.exists():
-        raise WeightsError(f"{folder} is no ponder model: it has no {RECORD}; or load 'nano'")
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        shape = record["nano"]
-        readout = ReadOut(ReadOutConfig.from_dict(record["readout"]))
-    except (ValueError, KeyError, TypeError) as error:
-        raise WeightsError(f"{path} is damaged: {error!r}") from error
-    backbone = nano_backbone(shape)
-    load_weights(backbone.model.model.connector, folder / CONNECTOR)
-    load_weights(readout, folder / READOUT)
+    """Load `nano` or a saved folder; arguments and errors as `ponder.load`."""
+    folder = Path(adapters or (SHIPPED_NANO if str(name_or_folder) == "nano" else name_or_folder))
+    record = _read_record(folder)
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    backbone.model.to(device=place, dtype=dtype or fastest_dtype(place))
-    return Saved(str(name_or_folder), backbone, readout.eval().to(place), record)
+    chosen = dtype or fastest_dtype(place)
+    source: dict[str, Any] = {"name": str(name_or_folder)} if adapters else record["backbone"]
+    readout = None
+    try:
+        if source["name"] == "nano":
+            backbone = nano_backbone(record["nano"])
+            readout = ReadOut(ReadOutConfig.from_dict(record["readout"]))
+        else:
+            backbone = hub_backbone(source["name"], source.get("revision"), chosen)
+        config = ThinkerConfig.from_dict(record["thinker"]) if "thinker" in record else None
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(f"{folder / RECORD} is damaged: {error!r}") from error
+    if readout is not None:
+        load_weights(backbone.model.model.connector, folder / CONNECTOR)
+        load_weights(readout, folder / READOUT)
+        readout = readout.eval().to(place)
+    thinker = _load_thinker(folder, config, backbone, readout, place) if config else None
+    backbone.model.to(device=place, dtype=chosen)
+    return Saved(str(name_or_folder), backbone, readout, thinker, record)
 
 
 def save(
     folder: Path,
     backbone: Backbone,
-    readout: ReadOut,
+    readout: ReadOut | None,
     training: dict[str, Any],
+    thinker: Thinker | None = None,
 ) -> None:
-    """Write a `nano` with its trained parts, in bfloat16, and its record.
+    """Write what ponder trained, in bfloat16, and its record.
 
     Args:
         folder: where to; made if missing.
-        backbone: `nano`; its connector is saved, its frozen towers only named.
-        readout: the read-out.
+        backbone: is only named, except for `nano`'s connector.
+        readout: `nano`'s read-out of means.
         training: how it was trained, kept in the record.
+        thinker: adapters, queries and gate, once there are any.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    config: NanoConfig = backbone.model.config
-    for module, name in ((backbone.model.model.connector, CONNECTOR), (readout, READOUT)):
-        state = {key: value.detach().cpu() for key, value in module.state_dict().items()}
-        kept = {k: v if k in ("center", "scale") else v.bfloat16() for k, v in state.items()}
-        save_file({k: v.contiguous() for k, v in kept.items()}, folder / name)
-    pulled = json.loads((nano_folder() / "manifest.json").read_text())
-    record = {
-        "backbone": {"name": "nano", "sources": pulled["sources"], "layout": pulled["layout"]},
-        "nano": {
-            "image_size": config.image_size,
-            "regions_side": config.regions_side,
-        },
-        "readout": readout.config.to_dict(),
-        "instructions": {"query": "", "document": ""},
-        "weights": {
-            name: hashlib.sha256((folder / name).read_bytes()).hexdigest()
-            for name in (CONNECTOR, READOUT)
-        },
-        "training": training,
-    }
+    record: dict[str, Any] = {"backbone": backbone.source}
+    files: list[str] = []
+    if readout is not None:
+        config: NanoConfig = backbone.model.config
+        record["nano"] = {"image_size": config.image_size, "regions_side": config.regions_side}
+        record["readout"] = readout.config.to_dict()
+        _write(backbone.model.model.connector.state_dict(), folder / CONNECTOR)
+        _write(readout.state_dict(), folder / READOUT)
+        files += [CONNECTOR, READOUT]
+    if thinker is not None:
+        record["thinker"] = thinker.config.to_dict()
+        thinker.adapters.save(folder)
+        _write(thinker.queries.state_dict(), folder / QUERIES)
+        files += [*(f"{name}/{WEIGHTS}" for name in ADAPTERS), QUERIES]
+        if thinker.gate is not None:
+            _write(thinker.gate.layers.state_dict(), folder / GATE)
+            files.append(GATE)
+    record["instructions"] = {"query": "", "document": ""}
+    record["weights"] = {name: sha256(folder / name) for name in files}
+    record["training"] = training
     (folder / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+def hub_backbone(name: str, revision: str | None, dtype: torch.dtype) -> Backbone:
+    """Return a Hugging Face model, from a folder or by its hub id, as a backbone.
+
+    Raises:
+        WeightsError: there is no such model, or it takes no pictures.
+    """
+    model, processor = load_model(name, revision=revision, dtype=dtype)
+    source = {"name": name, "revision": getattr(model.config, "_commit_hash", None)}
+    if (place := Path(name)).is_dir():
+        source["weights"] = {f.name: sha256(f) for f in sorted(place.glob("*.safetensors"))}
+    return Backbone(model, processor, source)
 
 
 def nano_backbone(shape: dict[str, Any]) -> Backbone:
@@ -166,29 +205,59 @@ def nano_backbone(shape: dict[str, Any]) -> Backbone:
         chat_template=CHAT_TEMPLATE,
         tokens_per_picture=config.tokens_per_picture,
     )
-    return Backbone(model, processor)
+    pulled = json.loads((folder / "manifest.json").read_text())
+    source = {"name": "nano", "sources": pulled["sources"], "layout": pulled["layout"]}
+    return Backbone(model, processor, source)
 
 
-def load_weights(module: nn.Module, path: Path) -> None:
-    """Load a safetensors file into a module.
-
-    Raises:
-        WeightsError: the file is missing or damaged, or a tensor is missing, unknown or of another
-            shape; the message names it.
-    """
+def _read_record(folder: Path) -> dict[str, Any]:
+    path = folder / RECORD
+    if is_published(folder):
+        return published_record(folder)
     if not path.exists():
-        raise WeightsError(f"{path} is missing")
+        raise WeightsError(
+            f"{folder} is no ponder model: it has no {RECORD}; give 'nano', a saved folder, or a "
+            "backbone with adapters=FOLDER"
+        )
     try:
-        given: dict[str, Tensor] = load_file(path)
-    except SafetensorError as error:
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
         raise WeightsError(f"{path} is damaged: {error}") from error
-    wanted = module.state_dict()
-    for name in sorted(wanted.keys() | given.keys()):
-        expected = tuple(wanted[name].shape) if name in wanted else "no such tensor"
-        got = tuple(given[name].shape) if name in given else "no such tensor"
-        if expected != got:
-            raise WeightsError(f"{path}: {name}: expected {expected}, got {got}")
-    module.load_state_dict(given)
+    if not isinstance(record, dict) or not isinstance(record.get("backbone"), dict):
+        raise WeightsError(f"{path} is damaged: it names no backbone")
+    return record
+
+
+def _load_thinker(
+    folder: Path,
+    config: ThinkerConfig,
+    backbone: Backbone,
+    readout: ReadOut | None,
+    place: torch.device,
+) -> Thinker:
+    adapters = Adapters.load(backbone.model, folder)
+    adapters.train()
+    queries = Queries(config.queries, backbone.hidden_size, readout.dim if readout else None)
+    gate: Gate | None = None
+    if is_published(folder):
+        queries = published_queries(folder, backbone.hidden_size)
+        config = replace(config, queries=len(queries.vectors))
+        gate = published_gate(folder, backbone.hidden_size)
+    else:
+        given = read_tensors(folder / QUERIES)
+        check_tensors(folder / QUERIES, queries.state_dict(), given)
+        queries.load_state_dict(given)
+        if (folder / GATE).exists():
+            gate = Gate.of(read_tensors(folder / GATE), backbone.hidden_size, str(folder / GATE))
+    parts = (queries.requires_grad_(False).to(place), gate.eval().to(place) if gate else None)
+    return Thinker(backbone, adapters, *parts, config, readout)
+
+
+def _write(state: Mapping[str, Tensor], path: Path) -> None:
+    """Write tensors in bfloat16, but for what standardises, which is not exact enough in it."""
+    cpu = {key: value.detach().cpu() for key, value in state.items()}
+    kept = {k: v if k in ("center", "scale") else v.bfloat16() for k, v in cpu.items()}
+    save_file({key: value.contiguous() for key, value in kept.items()}, path)
 
 
 def fastest_dtype(device: torch.device) -> torch.dtype:

@@ -1,0 +1,325 @@
+"""One scheduler for every think mode.
+
+Items are read in batches of a token budget. Those that need no thought are done then; the others
+go on from the context they have, in one batch that rows leave as they finish and waiting rows join.
+Finished thoughts are read out a few at a time.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from ponder.engine.batching import by_length, windows
+from ponder.engine.trace import ThinkMode, Trace
+from ponder.engine.writing import GREEDY, Draft, Sampling, Writer
+from ponder.errors import ItemError
+from ponder.model.context import Context, join
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from ponder.model.backbone import Prepared
+    from ponder.model.thinker import States, Thinker
+
+    Result = tuple[NDArray[np.float32], Trace]
+
+WINDOW_BATCHES = 8  # batches' worth of items among which lengths are matched
+WINDOW_ITEMS = 512  # at most; the next window is prepared while one is in the model
+REFILL = 0.75  # rows join those being written once these take less of their room than this
+READ_OUT_ROWS = 8  # finished thoughts that are read out together, at least
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What bounds the memory.
+
+    Attributes:
+        batch_tokens: most tokens of one batch being read, padding included; a longer item is alone.
+        context_tokens: most tokens whose keys and values thoughts being written may come to hold.
+    """
+
+    batch_tokens: int
+    context_tokens: int
+
+    def batches(self, items: Iterable[Prepared]) -> Iterator[list[tuple[int, Prepared]]]:
+        """Yield batches of numbered items of similar length from an endless stream."""
+        limit = WINDOW_BATCHES * self.batch_tokens
+        least = limit // WINDOW_ITEMS
+        for window in windows(enumerate(items), lambda pair: max(least, len(pair[1])), limit):
+            for batch in by_length([len(item) for _, item in window], self.batch_tokens):
+                yield [window[i] for i in batch]
+
+
+@dataclass
+class _Row:
+    """An item under way; its times are shares of its batches', in milliseconds."""
+
+    number: int
+    item: Prepared
+    gate: float | None = None
+    draft: Draft | None = None
+    read_ms: float = 0.0
+    think_ms: float = 0.0
+    embed_ms: float = 0.0
+
+
+@dataclass
+class _Group:
+    """Rows and what the backbone remembers of them."""
+
+    rows: list[_Row]
+    context: Context
+
+    def take(self, chosen: Sequence[int]) -> _Group:
+        if len(chosen) == len(self.rows):
+            return self
+        return _Group([self.rows[i] for i in chosen], self.context.select(chosen))
+
+    def split(self, at: int) -> tuple[_Group, _Group]:
+        every = range(len(self.rows))
+        return self.take(every[:at]), self.take(every[at:])
+
+
+class Scheduler:
+    """Runs items through a thinker, once.
+
+    Args:
+        thinker: what reads, writes and reads out.
+        budget: what bounds the memory.
+        think: which items think.
+        threshold: the gate's probability from which an item thinks, for `auto`.
+        sampling: how the tokens of thoughts are chosen.
+    """
+
+    def __init__(
+        self,
+        thinker: Thinker,
+        budget: Budget,
+        think: ThinkMode,
+        threshold: float = 0.5,
+        sampling: Sampling = GREEDY,
+    ) -> None:
+        self._thinker = thinker
+        self._budget = budget
+        self._think = think
+        self._threshold = threshold
+        limit = thinker.config.max_thought_tokens
+        self._writer = Writer(thinker.backbone.processor.tokenizer, limit, sampling)
+        self._room = budget.context_tokens
+        self._waiting: list[_Group] = []
+        self._writing: _Group | None = None
+        self._written: list[_Group] = []
+        self._results: dict[int, Result] = {}  # by number, until it is their turn
+
+    @torch.inference_mode()
+    def run(self, items: Iterable[Prepared]) -> Iterator[Result]:
+        """Yield the unit vector (D,) and the trace of each item, in the order given.
+
+        Raises:
+            ItemError: an item does not fit into memory even alone.
+        """
+        batches = self._budget.batches(items)
+        is_open, turn = True, 0
+        while True:
+            if is_open and not self._waiting and self._taken() < REFILL * self._room:
+                if batch := next(batches, None):
+                    self._read([_Row(number, item) for number, item in batch])
+                else:
+                    is_open = False
+            elif self._waiting or self._writing:
+                self._write()
+            elif self._written:
+                self._read_out_written()
+            else:
+                return
+            while turn in self._results:
+                yield self._results.pop(turn)
+                turn += 1
+
+    def _read(self, rows: list[_Row]) -> None:
+        """Read a batch; finish what needs no thought, let the rest wait for its turn to write."""
+        if not _fits(lambda: self._read_all(rows)):
+            if len(rows) == 1:
+                tokens = len(rows[0].item)
+                raise ItemError(f"item {rows[0].number}", f"no memory for its {tokens} tokens")
+            half = len(rows) // 2
+            self._read(rows[:half])
+            self._read(rows[half:])
+
+    def _read_all(self, rows: list[_Row]) -> None:
+        thinker = self._thinker
+        items = [row.item for row in rows]
+        context: Context | None = None
+        if self._think == "always" or thinker.config.interface == "kv":
+            with _timed(rows, "read_ms"):
+                context = thinker.read(items)
+        if self._think == "always" and context is not None:
+            self._waiting.append(_Group(rows, context))
+            return
+        with _timed(rows, "embed_ms"):
+            states = thinker.read_out(context, items)
+            vectors = self._vectors(states)
+            hard = self._hard(rows, states)
+        if hard and context is not None:
+            self._waiting.append(_Group(rows, context).take(hard))
+        elif hard:
+            chosen = [rows[i] for i in hard]
+            with _timed(chosen, "read_ms"):
+                self._waiting.append(_Group(chosen, thinker.read([items[i] for i in hard])))
+        easy = sorted(set(range(len(rows))).difference(hard))
+        self._finish([rows[i] for i in easy], vectors[easy])
+
+    def _hard(self, rows: list[_Row], states: States) -> list[int]:
+        """Return which rows the gate wants a thought for."""
+        if self._think == "never":
+            return []
+        probabilities = self._thinker.decide(states).tolist()
+        for row, probability in zip(rows, probabilities, strict=True):
+            row.gate = probability
+        return [i for i, p in enumerate(probabilities) if p >= self._threshold]
+
+    def _write(self) -> None:
+        """Write one token of each thought under way; let others join and finished ones leave."""
+        if self._waiting and self._taken() < REFILL * self._room:
+            group = self._waiting.pop(0)
+            fitting = self._fitting(group)
+            if fitting < len(group.rows):
+                group, rest = group.split(fitting)
+                self._waiting.insert(0, rest)
+            for row in group.rows:
+                row.draft = row.draft or self._writer.start(row.number)
+            self._go_on(group)
+        elif (group_now := self._writing) is not None:
+            self._writing = None
+            self._go_on(group_now)
+        if sum(len(group.rows) for group in self._written) >= READ_OUT_ROWS:
+            self._read_out_written()
+
+    def _go_on(self, group: _Group) -> None:
+        """Let a group read what it wrote last and write a token; it joins those being written."""
+        drafts = [row.draft for row in group.rows if row.draft]
+        unread = [self._writer.unread(draft) for draft in drafts]
+        read: list[tuple[Context, Tensor]] = []
+        with _timed(group.rows, "think_ms"):
+            if not _fits(lambda: read.append(self._thinker.extend(group.context, unread))):
+                self._make_way(group)
+                return
+            [(context, states)] = read
+            self._writer.write(drafts, self._thinker.logits(states[:, -1]))
+        after = _Group(group.rows, context)
+        done = [i for i, draft in enumerate(drafts) if draft.is_done]
+        left = [i for i, draft in enumerate(drafts) if not draft.is_done]
+        if done:
+            self._written.append(after.take(done))
+        if left:
+            staying = after.take(left)
+            if self._writing is not None:
+                both = join([self._writing.context, staying.context])
+                staying = _Group(self._writing.rows + staying.rows, both)
+            self._writing = staying
+
+    def _make_way(self, group: _Group) -> None:
+        """Let half of a group wait, and from here on write fewer rows at a time."""
+        if len(group.rows) == 1:
+            raise ItemError(f"item {group.rows[0].number}", "no memory for its thought")
+        self._room = max(1, self._taken(group) // 2)
+        self._waiting[:0] = group.split(len(group.rows) // 2)
+
+    def _read_out_written(self) -> None:
+        context = join([group.context for group in self._written])
+        written = _Group([row for group in self._written for row in group.rows], context)
+        self._written = []
+        self._read_out(written)
+
+    def _read_out(self, group: _Group) -> None:
+        """Embed rows whose thoughts are done."""
+        if not _fits(lambda: self._read_out_all(group)):
+            if len(group.rows) == 1:
+                raise ItemError(f"item {group.rows[0].number}", "no memory to read its thought out")
+            for half in group.split(len(group.rows) // 2):
+                self._read_out(half)
+
+    def _read_out_all(self, group: _Group) -> None:
+        drafts = [row.draft for row in group.rows if row.draft]
+        context: Context | None = None
+        if self._thinker.config.interface == "kv":
+            with _timed(group.rows, "think_ms"):
+                unread = [self._writer.unread(draft) for draft in drafts]
+                context, _ = self._thinker.extend(group.context, unread)
+        with _timed(group.rows, "embed_ms"):
+            items, thoughts = [row.item for row in group.rows], [draft.tokens for draft in drafts]
+            vectors = self._vectors(self._thinker.read_out(context, items, thoughts))
+        self._finish(group.rows, vectors)
+
+    def _vectors(self, states: States) -> NDArray[np.float32]:
+        vectors: NDArray[np.float32] = self._thinker.embed(states).cpu().numpy()
+        return vectors
+
+    def _finish(self, rows: Sequence[_Row], vectors: NDArray[np.float32]) -> None:
+        for row, vector in zip(rows, vectors, strict=True):
+            thought = self._writer.finish(row.draft) if row.draft else None
+            trace = Trace(
+                mode="always" if thought else "never",
+                gate=row.gate,
+                thought=thought.text if thought else None,
+                was_cut=thought.was_cut if thought else False,
+                context_tokens=len(row.item),
+                thought_tokens=thought.tokens if thought else 0,
+                read_ms=row.read_ms,
+                think_ms=row.think_ms,
+                embed_ms=row.embed_ms,
+            )
+            self._results[row.number] = vector, trace
+
+    def _taken(self, group: _Group | None = None) -> int:
+        """Return the tokens that the rows being written may come to hold."""
+        of = group or self._writing
+        return sum(self._most(row) for row in of.rows) if of else 0
+
+    def _most(self, row: _Row) -> int:
+        return len(row.item) + self._writer.most_tokens
+
+    def _fitting(self, group: _Group) -> int:
+        """Return how many rows of a group there is room for, one at least if none is written."""
+        left, count = self._room - self._taken(), 0
+        for row in group.rows:
+            left -= self._most(row)
+            if left < 0:
+                break
+            count += 1
+        return max(count, 1)
+
+
+def _fits(work: Callable[[], None]) -> bool:
+    """Do work that may need more memory than there is; tell whether it was done."""
+    try:
+        work()
+    except torch.OutOfMemoryError:
+        pass
+    except RuntimeError as error:  # what a CPU's allocator raises has no class of its own
+        if "can't allocate memory" not in str(error):
+            raise
+    else:
+        return True
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return False
+
+
+@contextmanager
+def _timed(rows: Sequence[_Row], phase: str) -> Iterator[None]:
+    """Share out the time that some work on rows takes."""
+    start = time.perf_counter()
+    yield
+    share = 1000 * (time.perf_counter() - start) / len(rows)
+    for row in rows:
+        setattr(row, phase, getattr(row, phase) + share)

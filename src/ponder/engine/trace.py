@@ -1,0 +1,42 @@
+"""What happened to one item on its way to a vector."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+ThinkMode = Literal["never", "always", "auto"]
+THINK_MODES: tuple[ThinkMode, ...] = ("never", "always", "auto")
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What happened to one item.
+
+    Times are an item's share of its batches: a batch's time divided by its rows.
+
+    Attributes:
+        mode: what became of it: `never` or `always` a thought; `auto` is settled by then.
+        gate: the gate's probability that a thought pays; None where it was not asked.
+        thought: the thought with its tags; None without one.
+        was_cut: whether the thought was too long and closed for it.
+        context_tokens: tokens of the item as the backbone read it.
+        thought_tokens: tokens of the thought, 0 without one.
+        read_ms: reading the item.
+        think_ms: writing the thought.
+        embed_ms: reading out, the gate included.
+    """
+
+    mode: Literal["never", "always"]
+    gate: float | None = None
+    thought: str | None = None
+    was_cut: bool = False
+    context_tokens: int = 0
+    thought_tokens: int = 0
+    read_ms: float = 0.0
+    think_ms: float = 0.0
+    embed_ms: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON and Parquet."""
+        return asdict(self)

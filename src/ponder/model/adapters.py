@@ -1,0 +1,127 @@
+"""The two LoRA adapters on one frozen backbone, as PEFT keeps them."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from peft import (
+    LoraConfig,
+    PeftModel,
+    get_peft_model_state_dict,
+    set_peft_model_state_dict,
+)
+from peft.tuners.lora import LoraLayer
+from safetensors.torch import save_file
+
+from ponder.errors import WeightsError
+from ponder.model.families import text_tower
+from ponder.model.tensors import check_tensors, read_tensors
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import nn
+    from transformers import PreTrainedModel
+
+Adapter = Literal["reasoning", "embedding"]
+ADAPTERS: tuple[Adapter, Adapter] = ("reasoning", "embedding")
+WEIGHTS = "adapter_model.safetensors"
+
+
+class Adapters:
+    """The reasoning and the embedding adapter, in place in a backbone; one is active at a time."""
+
+    def __init__(self, peft: PeftModel) -> None:
+        self._peft = peft
+        self._layers = [m for m in peft.modules() if isinstance(m, LoraLayer)]
+        self._active: Adapter | None = None
+        self.use("reasoning")
+
+    @classmethod
+    def fresh(cls, model: PreTrainedModel, ranks: dict[Adapter, int]) -> Adapters:
+        """Add untrained adapters, which change no output until they learn something.
+
+        They sit on every linear layer of the text tower, with alpha = 2 * rank.
+        """
+        targets = _linear_layers(model)
+        configs = {
+            name: LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=targets)
+            for name, rank in ranks.items()
+        }
+        return cls(_attach(model, configs))
+
+    @classmethod
+    def load(cls, model: PreTrainedModel, folder: Path) -> Adapters:
+        """Add the adapters saved in `folder/reasoning` and `folder/embedding`.
+
+        Raises:
+            WeightsError: one is missing, damaged, or fits another backbone; the message names the
+                tensor.
+        """
+        configs, tensors = {}, {}
+        for name in ADAPTERS:
+            tensors[name] = read_tensors(folder / name / WEIGHTS)
+            try:
+                configs[name] = LoraConfig.from_pretrained(str(folder / name))
+            except (OSError, ValueError, TypeError) as error:
+                raise WeightsError(f"{folder / name}: no LoRA adapter: {error}") from error
+        adapters = cls(_attach(model, configs))
+        for name in ADAPTERS:
+            wanted = get_peft_model_state_dict(adapters._peft, adapter_name=name)
+            check_tensors(folder / name / WEIGHTS, wanted, tensors[name])
+            set_peft_model_state_dict(adapters._peft, tensors[name], adapter_name=name)
+        return adapters
+
+    def save(self, folder: Path) -> None:
+        """Write each adapter in PEFT's layout, in bfloat16, to a folder of its name."""
+        for name in ADAPTERS:
+            state = get_peft_model_state_dict(self._peft, adapter_name=name)
+            tensors = {k: v.detach().cpu().bfloat16().contiguous() for k, v in state.items()}
+            (folder / name).mkdir(parents=True, exist_ok=True)
+            save_file(tensors, folder / name / WEIGHTS)
+            self._peft.peft_config[name].save_pretrained(str(folder / name))
+
+    def use(self, adapter: Adapter) -> None:
+        """Make an adapter the active one; whether its parameters learn stays as it was."""
+        if adapter == self._active:
+            return
+        for layer in self._layers:
+            learns = [p.requires_grad for p in layer.parameters()]
+            layer.set_adapter(adapter)
+            for parameter, learn in zip(layer.parameters(), learns, strict=True):
+                parameter.requires_grad_(learn)
+        self._active = adapter
+
+    def parameters(self, adapter: Adapter) -> list[nn.Parameter]:
+        """Return the parameters of one adapter."""
+        part = f".{adapter}."
+        return [p for name, p in self._peft.named_parameters() if part in name and "lora_" in name]
+
+    def train(self, *adapters: Adapter) -> None:
+        """Let these adapters learn and no other parameter of the backbone."""
+        self._peft.requires_grad_(False)
+        for adapter in adapters:
+            for parameter in self.parameters(adapter):
+                parameter.requires_grad_(True)
+
+
+def _attach(model: PreTrainedModel, configs: dict[Adapter, LoraConfig]) -> PeftModel:
+    with warnings.catch_warnings():  # PEFT asks transformers in a way that is on its way out
+        warnings.simplefilter("ignore", FutureWarning)
+        peft = PeftModel(model, configs["reasoning"], "reasoning", autocast_adapter_dtype=False)
+        peft.add_adapter("embedding", configs["embedding"], autocast_adapter_dtype=False)
+    return peft
+
+
+def _linear_layers(model: PreTrainedModel) -> str:
+    """Return a pattern of the names of all linear layers of the text tower."""
+    name, tower = text_tower(model)
+    leaves = {path.rsplit(".", 1)[-1] for path, m in tower.named_modules() if _is_linear(m)}
+    return rf"{re.escape(name)}\..*\.({'|'.join(sorted(leaves))})"
+
+
+def _is_linear(module: nn.Module) -> bool:
+    return isinstance(module, torch.nn.Linear)

@@ -1,0 +1,359 @@
+"""Think When Needed on a frozen backbone: two adapters, queries that read the context, a gate.
+
+The backbone reads an item once under the reasoning adapter; what its layers hold then is the
+context. The queries run under the embedding adapter over that context, and the mean of their last
+states is the embedding. A thought goes on from the same context, token by token, and is read out in
+the same way (Think When Needed, arXiv 2605.14448; what the paper leaves open is decided here).
+
+`interface="reencode"` reads item and thought anew under the embedding adapter instead.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import Cache
+from transformers.cache_utils import DynamicLayer
+
+from ponder.model.adapters import Adapters
+from ponder.model.backbone import select
+from ponder.model.context import Context
+from ponder.model.families import MROPE, join_media
+from ponder.model.gate import Gate
+from ponder.model.tally import Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from transformers.modeling_outputs import BaseModelOutputWithPast
+
+    from ponder.model.adapters import Adapter
+    from ponder.model.backbone import Backbone, Prepared
+    from ponder.model.readout import ReadOut
+
+# A prefix that fewer tokens long is read again with each row: reading it apart costs a pass.
+MIN_SHARED = 16
+
+
+Kind = Literal["query", "document"]
+RANKS: dict[Adapter, int] = {"reasoning": 32, "embedding": 64}
+THRESHOLDS: dict[Kind, float] = {"query": 0.5, "document": 0.5}
+
+
+@dataclass(frozen=True)
+class ThinkerConfig:
+    """Shape and habits of a thinker.
+
+    Attributes:
+        ranks: of the two LoRA adapters. 32 and 64 are 3 to 5 % of Qwen3-VL 4B and 8B.
+        queries: N, learnable query vectors.
+        interface: `kv` reads out over the reasoning pass's KV cache; `reencode` reads the item and
+            its thought again under the embedding adapter.
+        detach: whether the contrastive loss stops at the interface.
+        max_thought_tokens: a thought is cut and closed after so many.
+        thresholds: the gate's probability from which a query or a document is thought about.
+    """
+
+    ranks: dict[Adapter, int] = field(default_factory=lambda: dict(RANKS))
+    queries: int = 16
+    interface: Literal["kv", "reencode"] = "kv"
+    detach: bool = True
+    max_thought_tokens: int = 512
+    thresholds: dict[Kind, float] = field(default_factory=lambda: dict(THRESHOLDS))
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> ThinkerConfig:
+        """Make one of what `to_dict` returned."""
+        return cls(**values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return asdict(self)
+
+
+class Queries(nn.Module):
+    """The N learnable query vectors, and a map of their mean to another read-out's space.
+
+    Args:
+        count: N.
+        hidden_size: H, width of the backbone's states.
+        dim: of the space they are mapped to; None where their mean is the embedding.
+    """
+
+    def __init__(self, count: int, hidden_size: int, dim: int | None = None) -> None:
+        super().__init__()
+        self.vectors = nn.Parameter(torch.zeros(count, hidden_size))
+        self.projection = nn.Linear(hidden_size, dim, bias=False) if dim else None
+
+    def start(self, embeddings: Tensor) -> None:
+        """Draw the vectors as spread as token embeddings (V, H); let the map start at zero."""
+        with torch.no_grad():
+            drawn = torch.randn(self.vectors.shape)
+            self.vectors.copy_(drawn.to(self.vectors) * embeddings.float().std())
+            if self.projection is not None:
+                self.projection.weight.zero_()
+
+
+@dataclass(frozen=True)
+class States:
+    """What the queries saw of B rows.
+
+    Attributes:
+        queries: (B, H), mean of the queries' last states.
+        last: (B, H), the last state of the context.
+        tally: the context's.
+    """
+
+    queries: Tensor
+    last: Tensor
+    tally: Tally | None
+
+
+class Thinker:
+    """A frozen backbone with everything Think When Needed adds to it.
+
+    Args:
+        backbone: the frozen model and its processor.
+        adapters: the two adapters in it.
+        queries: the learnable queries.
+        gate: what decides; None before it is trained.
+        config: shape and habits.
+        readout: a read-out of means the queries add to, as `nano` has; None where the mean of the
+            queries' states is the embedding.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        adapters: Adapters,
+        queries: Queries,
+        gate: Gate | None,
+        config: ThinkerConfig,
+        readout: ReadOut | None = None,
+    ) -> None:
+        self.backbone = backbone
+        self.adapters = adapters
+        self.queries = queries
+        self.gate = gate
+        self.config = config
+        self.readout = readout
+        self._axes = 3 if backbone.model.config.model_type in MROPE else 1
+
+    @classmethod
+    def fresh(
+        cls,
+        backbone: Backbone,
+        config: ThinkerConfig,
+        readout: ReadOut | None = None,
+        seed: int = 0,
+    ) -> Thinker:
+        """Return an untrained thinker; over a read-out of means its vectors are that one's."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            adapters = Adapters.fresh(backbone.model, config.ranks)
+            queries = Queries(
+                config.queries, backbone.hidden_size, readout.dim if readout else None
+            )
+            queries.start(backbone.model.get_input_embeddings().weight)
+            gate = Gate.fresh(backbone.hidden_size)
+        device = backbone.device
+        return cls(backbone, adapters, queries.to(device), gate.eval().to(device), config, readout)
+
+    @property
+    def dim(self) -> int:
+        """Dimensions of an embedding."""
+        return self.readout.dim if self.readout is not None else self.backbone.hidden_size
+
+    def read(self, rows: Sequence[Prepared], adapter: Adapter = "reasoning") -> Context:
+        """Read rows under an adapter; what they begin with alike is read once for all of them."""
+        shared = _shared(rows) if len(rows) > 1 else 0
+        cache = self._read_shared(rows[0], shared, len(rows), adapter)
+        longest = max(map(len, rows)) - shared
+        device = self.backbone.device
+        pad = self.backbone.processor.tokenizer.pad_token_id or 0
+        ids = torch.full((len(rows), longest), pad)
+        places = torch.zeros(self._axes, len(rows), longest, dtype=torch.long)
+        mask = torch.zeros(len(rows), longest, dtype=torch.bool)
+        is_text, is_picture = mask.clone(), mask.clone()
+        for i, row in enumerate(rows):
+            start = longest - (len(row) - shared)
+            ids[i, start:] = row.input_ids[shared:]
+            places[:, i, start:] = row.positions[:, shared:]
+            mask[i, start:] = True
+            is_text[i, start:] = self.backbone.is_text(row)[shared:]
+            is_picture[i, start:] = self.backbone.is_picture(row)[shared:]
+        mask = F.pad(mask, (shared, 0), value=True).to(device)
+        media = {k: v.to(device) for k, v in join_media([row.media for row in rows]).items()}
+        output = self._run(
+            cache, mask, places.to(device), adapter, input_ids=ids.to(device), **media
+        )
+        next_places = [int(row.positions.max()) + 1 for row in rows]
+        return Context(
+            *_layers(cache),
+            mask,
+            torch.tensor(next_places, device=device),
+            output.last_hidden_state[:, -1],
+            self._tally(output, is_text.to(device), is_picture.to(device)),
+        )
+
+    def extend(
+        self, context: Context, tokens: Sequence[Sequence[int]], adapter: Adapter = "reasoning"
+    ) -> tuple[Context, Tensor]:
+        """Read more tokens after a context.
+
+        Args:
+            context: of B rows.
+            tokens: for each row at least one token; they may differ in number.
+            adapter: under which they are read.
+
+        Returns:
+            The longer context, and the last layer's states (B, t, H) of the tokens, each row's at
+            the end of its own.
+        """
+        device = self.backbone.device
+        longest = max(map(len, tokens))
+        ids = torch.zeros(len(tokens), longest, dtype=torch.long)
+        new = torch.zeros(len(tokens), longest, dtype=torch.bool)
+        for i, row in enumerate(tokens):
+            ids[i, longest - len(row) :] = torch.tensor(row)
+            new[i, longest - len(row) :] = True
+        new = new.to(device)
+        mask = torch.cat([context.mask, new], dim=1)
+        places = context.position[:, None] + (new.cumsum(dim=1) - 1).clamp(min=0)  # (B, t)
+        cache = context.cache()
+        output = self._run(
+            cache, mask, places.expand(self._axes, -1, -1), adapter, input_ids=ids.to(device)
+        )
+        tally = self._tally(output, new, torch.zeros_like(new))
+        longer = Context(
+            *_layers(cache),
+            mask,
+            context.position + new.sum(dim=1),
+            output.last_hidden_state[:, -1],
+            context.tally.add(tally) if context.tally and tally else None,
+        )
+        return longer, output.last_hidden_state
+
+    def logits(self, states: Tensor) -> Tensor:
+        """Return the language model's logits (..., V) of last-layer states (..., H)."""
+        scores: Tensor = self.backbone.model.get_output_embeddings()(states)
+        return scores
+
+    def read_out(
+        self,
+        context: Context | None,
+        rows: Sequence[Prepared],
+        thoughts: Sequence[Sequence[int]] | None = None,
+    ) -> States:
+        """Let the queries read a context.
+
+        Args:
+            context: of the reasoning pass, thoughts included; `reencode` does not look at it.
+            rows: the same rows, which `reencode` reads again.
+            thoughts: the tokens of their thoughts, if they thought.
+        """
+        if self.config.interface == "reencode":
+            longer = zip(rows, thoughts or [()] * len(rows), strict=True)
+            context = self.read([_with_thought(row, ids) for row, ids in longer], "embedding")
+        elif context is None:
+            raise ValueError("the kv interface reads out over a context")
+        elif self.config.detach:
+            context = context.detach()
+        count = len(self.queries.vectors)
+        asked = torch.ones(len(context), count, dtype=torch.bool, device=context.mask.device)
+        places = context.position[:, None] + torch.arange(count, device=context.mask.device)
+        vectors = self.queries.vectors.to(context.last.dtype).expand(len(context), -1, -1)
+        output = self._run(
+            context.cache(),
+            torch.cat([context.mask, asked], dim=1),
+            places.expand(self._axes, -1, -1),
+            "embedding",
+            inputs_embeds=vectors,
+        )
+        return States(
+            output.last_hidden_state.float().mean(dim=1), context.last.float(), context.tally
+        )
+
+    def embed(self, states: States) -> Tensor:
+        """Return unit embeddings (B, D) in float32."""
+        embedding = states.queries
+        if self.queries.projection is not None:
+            embedding = self.queries.projection(embedding)
+        if self.readout is not None and states.tally is not None:
+            embedding = embedding + self.readout(states.tally.pooled())
+        return F.normalize(embedding, dim=-1)
+
+    def decide(self, states: States) -> Tensor:
+        """Return the gate's probabilities (B,) that a thought pays; `states` without a thought.
+
+        Raises:
+            ValueError: there is no gate.
+        """
+        if self.gate is None:
+            raise ValueError("think='auto' needs a gate, which this model has not: train one")
+        probabilities: Tensor = self.gate(states.queries, states.last).sigmoid()
+        return probabilities
+
+    def _run(
+        self, cache: Cache, mask: Tensor, places: Tensor, adapter: Adapter, **inputs: Tensor
+    ) -> BaseModelOutputWithPast:
+        self.adapters.use(adapter)
+        output: BaseModelOutputWithPast = self.backbone.model.model(
+            **inputs,
+            # Without padding, attention needs no mask beside the causal one, which is faster.
+            attention_mask=None if mask.all() else mask.long(),
+            position_ids=places if self._axes > 1 else places[0],
+            past_key_values=cache,
+            use_cache=True,
+            output_hidden_states=self.readout is not None,
+        )
+        return output
+
+    def _read_shared(self, row: Prepared, shared: int, copies: int, adapter: Adapter) -> Cache:
+        cache = Cache(layers=[DynamicLayer() for _ in range(self._layer_count)])
+        if shared:
+            mask = torch.ones(1, shared, dtype=torch.bool, device=self.backbone.device)
+            ids, places = row.input_ids[None, :shared], row.positions[:, None, :shared]
+            self._run(cache, mask, places.to(mask.device), adapter, input_ids=ids.to(mask.device))
+            cache.batch_repeat_interleave(copies)
+        return cache
+
+    @property
+    def _layer_count(self) -> int:
+        return int(self.backbone.model.config.get_text_config().num_hidden_layers)
+
+    def _tally(
+        self, output: BaseModelOutputWithPast, is_text: Tensor, is_picture: Tensor
+    ) -> Tally | None:
+        if self.readout is None:
+            return None
+        states = select(output, self.readout.config.layers)
+        return Tally.count(states, output.hidden_states[0], is_text, is_picture)
+
+
+def _with_thought(row: Prepared, thought: Sequence[int]) -> Prepared:
+    """Return the row with its thought behind it."""
+    start = int(row.positions.max()) + 1
+    places = torch.arange(start, start + len(thought)).expand(len(row.positions), -1)
+    return replace(
+        row,
+        input_ids=torch.cat([row.input_ids, torch.tensor(thought, dtype=torch.long)]),
+        positions=torch.cat([row.positions, places], dim=1),
+    )
+
+
+def _shared(rows: Sequence[Prepared]) -> int:
+    """Return how many tokens of the template all rows begin with, if it pays to read them apart."""
+    limit = min(row.start for row in rows)
+    ids = torch.stack([row.input_ids[:limit] for row in rows])
+    is_same = (ids == ids[0]).all(dim=0).int()
+    shared = int(is_same.cumprod(dim=0).sum())
+    return shared if shared >= MIN_SHARED else 0
+
+
+def _layers(cache: Cache) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    return tuple(part.keys for part in cache.layers), tuple(part.values for part in cache.layers)

@@ -1,0 +1,171 @@
+"""One scheduler: every think mode gives what row by row gives, whatever shares the batch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+
+from ponder.engine.scheduler import Budget, Scheduler
+from ponder.engine.writing import GREEDY, Sampling
+from ponder.errors import ItemError
+from tests.families import FAMILIES
+from tests.thinkers import ITEMS, thinker, with_config
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from ponder.engine.trace import ThinkMode, Trace
+    from ponder.model.thinker import Thinker
+
+WIDE = Budget(batch_tokens=4096, context_tokens=100_000)
+NARROW = Budget(batch_tokens=64, context_tokens=150)  # two or three rows at a time
+MANY = [ITEMS[i % len(ITEMS)] for i in range(14)]
+
+
+@pytest.fixture(scope="module", params=list(FAMILIES))
+def made(request: pytest.FixtureRequest) -> Thinker:
+    return thinker(request.param)
+
+
+@pytest.fixture(scope="module")
+def qwen() -> Thinker:
+    return thinker("qwen3_vl")
+
+
+def run(
+    made: Thinker,
+    think: ThinkMode,
+    budget: Budget = WIDE,
+    threshold: float = 0.5,
+    sampling: Sampling = GREEDY,
+) -> tuple[NDArray[np.float32], list[Trace]]:
+    prepared = [made.backbone.prepare(item, "item") for item in MANY]
+    results = list(Scheduler(made, budget, think, threshold, sampling).run(prepared))
+    return np.stack([vector for vector, _ in results]), [trace for _, trace in results]
+
+
+def median_gate(made: Thinker) -> float:
+    """Return a threshold that half of the items pass, away from any item's probability."""
+    gates = sorted({round(t.gate or 0, 6) for t in run(made, "auto")[1]})
+    middle = len(gates) // 2
+    return (gates[middle - 1] + gates[middle]) / 2
+
+
+@pytest.mark.parametrize("interface", ["kv", "reencode"])
+def test_a_gate_forced_open_or_shut_is_always_or_never_bit_for_bit(
+    made: Thinker, interface: str
+) -> None:
+    made = with_config(made, interface=interface)
+    for mode, threshold in (("never", 1.1), ("always", 0.0)):
+        expected, traces = run(made, mode)
+        got, gated = run(made, "auto", threshold=threshold)
+        assert np.array_equal(got, expected)
+        assert [t.thought for t in gated] == [t.thought for t in traces]
+        assert {t.mode for t in gated} == {mode}
+
+
+@pytest.mark.parametrize("interface", ["kv", "reencode"])
+def test_mixed_decisions_equal_each_items_own(made: Thinker, interface: str) -> None:
+    made = with_config(made, interface=interface)
+    never, _ = run(made, "never")
+    always, thoughts = run(made, "always")
+    threshold = median_gate(made)
+    for budget in (WIDE, NARROW):
+        mixed, traces = run(made, "auto", budget, threshold)
+        assert {trace.mode for trace in traces} == {"never", "always"}
+        for i, trace in enumerate(traces):
+            expected = always[i] if trace.mode == "always" else never[i]
+            assert np.allclose(mixed[i], expected, atol=1e-4)
+            assert trace.thought == (thoughts[i].thought if trace.mode == "always" else None)
+
+
+def test_thoughts_do_not_depend_on_who_shares_the_batch(made: Thinker) -> None:
+    wide, wide_traces = run(made, "always", WIDE)
+    narrow, narrow_traces = run(made, "always", NARROW)
+    assert [t.thought for t in wide_traces] == [t.thought for t in narrow_traces]
+    assert np.allclose(wide, narrow, atol=1e-4)
+
+
+def test_a_thought_is_bounded_closed_and_counted(made: Thinker) -> None:
+    limit = made.config.max_thought_tokens
+    tokenizer = made.backbone.processor.tokenizer
+    for trace in run(made, "always")[1]:
+        assert trace.thought is not None
+        assert trace.thought.startswith("<think>")
+        assert trace.thought.endswith("</answer>")
+        closing = len(tokenizer("</think><answer></answer>", add_special_tokens=False)["input_ids"])
+        assert 0 < trace.thought_tokens <= limit + closing
+        assert trace.was_cut  # random weights never close a thought
+        assert min(trace.read_ms, trace.think_ms, trace.embed_ms) > 0
+
+
+def test_the_seed_decides_each_items_draws(qwen: Thinker) -> None:
+    draws = [
+        [t.thought for t in run(qwen, "always", budget, sampling=Sampling(1.0, seed))[1]]
+        for budget, seed in ((WIDE, 1), (NARROW, 1), (WIDE, 2))
+    ]
+    assert draws[0] == draws[1]
+    assert draws[0] != draws[2]
+    greedy = [t.thought for t in run(qwen, "always")[1]]
+    assert draws[0] != greedy
+
+
+def test_results_stream_in_order_and_nothing_is_read_too_far_ahead(qwen: Thinker) -> None:
+    taken = 0
+
+    def source() -> Iterator[object]:
+        nonlocal taken
+        for item in MANY * 20:
+            taken += 1
+            yield qwen.backbone.prepare(item, "item")
+
+    expected, _ = run(qwen, "always")
+    results = Scheduler(qwen, Budget(32, 64), "always").run(source())
+    for i in range(5):
+        assert np.allclose(next(results)[0], expected[i], atol=1e-4)
+    assert taken < 60
+
+
+def test_running_out_of_memory_halves_the_batch_and_goes_on(qwen: Thinker) -> None:
+    """Whatever is read or written beyond so many tokens at once fails as a full device does."""
+    expected, _ = run(qwen, "always")
+    refused = most = 0
+
+    def limited(_: torch.nn.Module, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
+        nonlocal refused
+        ids = kwargs.get("input_ids")
+        if isinstance(ids, torch.Tensor) and ids.numel() > most:
+            refused += 1
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    longest = max(len(qwen.backbone.prepare(item, "item")) for item in ITEMS)
+    handle = qwen.backbone.model.model.register_forward_pre_hook(limited, with_kwargs=True)
+    try:
+        for share in (2, 1):
+            refused, most = 0, share * longest
+            got, traces = run(qwen, "always")
+            assert refused > 0
+            assert np.allclose(got, expected, atol=1e-4)
+            assert all(trace.mode == "always" for trace in traces)
+        most = longest - 1
+        with pytest.raises(ItemError, match=r"item \d+: no memory for its \d+ tokens"):
+            run(qwen, "always")
+    finally:
+        handle.remove()
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory(qwen: Thinker) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("shapes do not match")
+
+    handle = qwen.backbone.model.model.register_forward_pre_hook(broken)
+    try:
+        with pytest.raises(RuntimeError, match="shapes do not match"):
+            run(qwen, "never")
+    finally:
+        handle.remove()

@@ -1,0 +1,65 @@
+"""Thinkers on tiny backbones, their adapters random instead of fresh, so that all parts matter."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from PIL import Image
+
+from ponder.items import Item
+from ponder.model.adapters import ADAPTERS
+from ponder.model.thinker import Thinker, ThinkerConfig
+from tests.families import FAMILIES
+
+if TYPE_CHECKING:
+    from ponder.model.backbone import Backbone
+    from ponder.model.readout import ReadOut
+
+CONFIG = ThinkerConfig({"reasoning": 2, "embedding": 4}, queries=3, max_thought_tokens=12)
+
+
+def thinker(family: str, config: ThinkerConfig = CONFIG) -> Thinker:
+    """Return a thinker on a tiny backbone of a family."""
+    return shaken(FAMILIES[family](), config)
+
+
+def shaken(
+    backbone: Backbone, config: ThinkerConfig = CONFIG, readout: ReadOut | None = None
+) -> Thinker:
+    """Return a thinker all of whose parts are random."""
+    made = Thinker.fresh(backbone, config, readout)
+    generator = torch.Generator().manual_seed(1)
+    parameters = [p for name in ADAPTERS for p in made.adapters.parameters(name)]
+    if made.queries.projection is not None:
+        parameters.append(made.queries.projection.weight)
+    with torch.no_grad():
+        for parameter in parameters:
+            parameter.copy_(0.1 * torch.randn(parameter.shape, generator=generator))
+    return made
+
+
+def with_config(made: Thinker, **changes: object) -> Thinker:
+    """Return a thinker of the same parts and another configuration."""
+    config = replace(made.config, **changes)
+    parts = (made.backbone, made.adapters, made.queries, made.gate)
+    return Thinker(*parts, config, made.readout)
+
+
+def picture(seed: int, size: tuple[int, int] = (50, 70)) -> Image.Image:
+    """Return noise of a size (height, width)."""
+    values = np.random.default_rng(seed).integers(0, 255, (*size, 3), dtype=np.uint8)
+    return Image.fromarray(values)
+
+
+# Text alone, a picture alone, both, several pictures of different shapes, and frames of a video.
+ITEMS = [
+    Item(("yes",)),
+    Item((picture(1), "what is this?")),
+    Item((picture(2), "and", picture(3, (40, 40)), "and", picture(4, (80, 30)), "differ?")),
+    Item(("a quick brown fox jumps over the lazy dog while seven wizards box",)),
+    Item((picture(5, (30, 90)),)),
+    Item(tuple(picture(6 + i, (48, 48)) for i in range(4))),
+]
