@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ponder.engine.scheduler import Budget, Scheduler
-from ponder.engine.writing import GREEDY, Sampling
+from ponder.engine.writing import GREEDY, Sampling, Writer
 from ponder.errors import ItemError
 from tests.families import FAMILIES
 from tests.thinkers import ITEMS, thinker, with_config
@@ -45,8 +45,13 @@ def run(
     sampling: Sampling = GREEDY,
 ) -> tuple[NDArray[np.float32], list[Trace]]:
     prepared = [made.backbone.prepare(item, "item") for item in MANY]
-    results = list(Scheduler(made, budget, think, threshold, sampling).run(prepared))
+    writer = writer_of(made, sampling)
+    results = list(Scheduler(made, budget, think, threshold, writer).run(prepared))
     return np.stack([vector for vector, _ in results]), [trace for _, trace in results]
+
+
+def writer_of(made: Thinker, sampling: Sampling = GREEDY) -> Writer:
+    return Writer(made.backbone.processor.tokenizer, made.config.max_thought_tokens, sampling)
 
 
 def median_gate(made: Thinker) -> float:
@@ -125,7 +130,7 @@ def test_results_stream_in_order_and_nothing_is_read_too_far_ahead(qwen: Thinker
             yield qwen.backbone.prepare(item, "item")
 
     expected, _ = run(qwen, "always")
-    results = Scheduler(qwen, Budget(32, 64), "always").run(source())
+    results = Scheduler(qwen, Budget(32, 64), "always", 0.5, writer_of(qwen)).run(source())
     for i in range(5):
         assert np.allclose(next(results)[0], expected[i], atol=1e-4)
     assert taken < 60

@@ -7,7 +7,7 @@ import torch
 from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
 
 from ponder.model.adapters import ADAPTERS, Adapters
-from ponder.model.context import join
+from ponder.model.context import Context, join
 from ponder.model.thinker import RANKS, Thinker
 from tests.families import FAMILIES
 from tests.thinkers import ITEMS, thinker, with_config
@@ -66,6 +66,25 @@ def test_reading_in_two_goes_equals_reading_at_once(made: Thinker) -> None:
         step, twice = made.extend(step, [[32, 33]] * len(rows))
     assert torch.allclose(states[:, -1], twice[:, -1], atol=1e-4)
     assert torch.equal(once.position, step.position)
+
+
+def test_one_context_goes_on_in_several_ways(qwen: Thinker) -> None:
+    """Contexts share memory, which must not show."""
+    rows = [qwen.backbone.prepare(item, "item") for item in ITEMS]
+    endings = [[[30, 31]] * len(rows), [[40, 41, 42]] * len(rows)]
+
+    def embedded(context: Context) -> torch.Tensor:
+        return qwen.embed(qwen.read_out(context, rows))
+
+    with torch.inference_mode():
+        expected = [embedded(qwen.extend(qwen.read(rows), ending)[0]) for ending in endings]
+        plain = embedded(qwen.read(rows))
+        context = qwen.read(rows)
+        first, _ = qwen.extend(context, endings[0])
+        second, _ = qwen.extend(context, endings[1])
+        got = [embedded(first), embedded(second), embedded(context), embedded(first)]
+    for one, other in zip(got, [*expected, plain, expected[0]], strict=True):
+        assert torch.allclose(one, other, atol=1e-5)
 
 
 def test_rows_leave_and_join(made: Thinker) -> None:

@@ -17,7 +17,7 @@ from ponder.engine.batching import ahead
 from ponder.engine.precision import Precision, dequantize, quantize, truncate
 from ponder.engine.scheduler import WINDOW_ITEMS, Budget, Scheduler
 from ponder.engine.trace import THINK_MODES, ThinkMode, Trace
-from ponder.engine.writing import GREEDY, Sampling
+from ponder.engine.writing import GREEDY, Sampling, Writer
 from ponder.items import Item, parse
 from ponder.model.saved import Saved, load_saved
 
@@ -36,7 +36,7 @@ ONE_ITEM = (str, bytes, bytearray, Path, Mapping, Item, tuple, np.ndarray)
 
 # Enough tokens a batch to fill the machine's matrix units, no more, since a CPU slows down once a
 # layer's activations leave its cache; and rows enough of thoughts to share each step's weights.
-CPU_BUDGET = Budget(batch_tokens=2048, context_tokens=8192)
+CPU_BUDGET = Budget(batch_tokens=2048, context_tokens=16384)
 GPU_BUDGET = Budget(batch_tokens=32768, context_tokens=131072)
 LONG_WORK = 256  # items from which a terminal is shown a progress bar
 
@@ -212,8 +212,9 @@ class Model:
             return lambda items: self._pool(items, readout)
         if think == "auto" and thinker.gate is None:
             raise ValueError(f"think='auto': {self.name} has no gate yet; train one")
-        threshold = thinker.config.thresholds[kind]
-        return Scheduler(thinker, self._budget, think, threshold, sampling).run
+        config, tokenizer = thinker.config, self._backbone.processor.tokenizer
+        writer = Writer(tokenizer, config.max_thought_tokens, sampling)
+        return Scheduler(thinker, self._budget, think, config.thresholds[kind], writer).run
 
     @torch.inference_mode()
     def _pool(self, items: Iterable[Prepared], readout: ReadOut) -> Iterator[Result]:

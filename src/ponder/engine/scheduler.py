@@ -16,7 +16,6 @@ import torch
 
 from ponder.engine.batching import by_length, windows
 from ponder.engine.trace import ThinkMode, Trace
-from ponder.engine.writing import GREEDY, Draft, Sampling, Writer
 from ponder.errors import ItemError
 from ponder.model.context import Context, join
 
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from ponder.engine.writing import Draft, Writer
     from ponder.model.backbone import Prepared
     from ponder.model.thinker import States, Thinker
 
@@ -97,7 +97,7 @@ class Scheduler:
         budget: what bounds the memory.
         think: which items think.
         threshold: the gate's probability from which an item thinks, for `auto`.
-        sampling: how the tokens of thoughts are chosen.
+        writer: chooses the tokens of thoughts and ends them.
     """
 
     def __init__(
@@ -105,15 +105,14 @@ class Scheduler:
         thinker: Thinker,
         budget: Budget,
         think: ThinkMode,
-        threshold: float = 0.5,
-        sampling: Sampling = GREEDY,
+        threshold: float,
+        writer: Writer,
     ) -> None:
         self._thinker = thinker
         self._budget = budget
         self._think = think
         self._threshold = threshold
-        limit = thinker.config.max_thought_tokens
-        self._writer = Writer(thinker.backbone.processor.tokenizer, limit, sampling)
+        self._writer = writer
         self._room = budget.context_tokens
         self._waiting: list[_Group] = []
         self._writing: _Group | None = None

@@ -107,22 +107,22 @@ class Writer:
             if is_complete(self._tokenizer.decode(draft.tokens[-TAIL:])):
                 draft.is_done = True
             elif token == self._tokenizer.eos_token_id:
-                self._close(draft, without_last=True)
+                draft.tokens.pop()
+                draft.unread = 0
+                self.close(draft)
             elif len(draft.tokens) >= self._limit:
-                self._close(draft)
+                self.close(draft)
 
-    def finish(self, draft: Draft) -> Thought:
-        """Return the finished thought."""
-        return Thought(self._tokenizer.decode(draft.tokens), len(draft.tokens), draft.was_cut)
-
-    def _close(self, draft: Draft, without_last: bool = False) -> None:
-        if without_last:
-            draft.tokens.pop()
-            draft.unread = 0
+    def close(self, draft: Draft) -> None:
+        """End a draft here, adding the tags it lacks."""
         closing = self._ids(remainder(self._tokenizer.decode(draft.tokens)))
         draft.tokens += closing
         draft.unread += len(closing)
         draft.is_done = draft.was_cut = True
+
+    def finish(self, draft: Draft) -> Thought:
+        """Return the finished thought."""
+        return Thought(self._tokenizer.decode(draft.tokens), len(draft.tokens), draft.was_cut)
 
     def _choose(self, drafts: Sequence[Draft], logits: Tensor) -> list[int]:
         if self._sampling.temperature == 0:

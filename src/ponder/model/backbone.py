@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -37,6 +37,7 @@ class Prepared:
         start: index of the item's own first token.
         stop: index after its last; then comes what the template ends with.
         media: what the processor made of the pictures, first axis per picture or patch.
+        thought: how many tokens, at the end, are those of a thought.
     """
 
     input_ids: Tensor
@@ -44,9 +45,21 @@ class Prepared:
     start: int
     stop: int
     media: dict[str, Tensor]
+    thought: int = 0
 
     def __len__(self) -> int:
         return len(self.input_ids)
+
+    def followed_by(self, thought: Sequence[int]) -> Prepared:
+        """Return the item with the tokens of its thought."""
+        start = int(self.positions.max()) + 1
+        places = torch.arange(start, start + len(thought)).expand(len(self.positions), -1)
+        return replace(
+            self,
+            input_ids=torch.cat([self.input_ids, torch.tensor(thought, dtype=torch.long)]),
+            positions=torch.cat([self.positions, places], dim=1),
+            thought=len(thought),
+        )
 
 
 class Backbone:
@@ -178,10 +191,10 @@ class Backbone:
         return torch.cat(means, dim=-1)
 
     def is_text(self, row: Prepared) -> Tensor:
-        """Return which of a row's tokens (T,) are the item's own text."""
+        """Return which of a row's tokens (T,) are the item's own text, or its thought's."""
         is_text = ~self.is_picture(row)
         is_text[: row.start] = False
-        is_text[row.stop :] = False
+        is_text[row.stop : len(row) - row.thought] = False
         return is_text
 
     def is_picture(self, row: Prepared) -> Tensor:

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 from transformers import Cache
-from transformers.cache_utils import DynamicLayer
+
+from ponder.model.cache import GrowingLayer, join_layers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,16 +25,14 @@ class Context:
     Rows end at the same column; a shorter one has columns it does not use, which `mask` leaves out.
 
     Attributes:
-        keys: for each layer (B, heads, T, width).
-        values: for each layer (B, heads, T, width).
+        layers: the keys and values of each.
         mask: (B, T), True where a column holds a token of the row.
         position: (B,), the position of the row's next token, on every axis.
         last: (B, H), the last layer's state of the row's last token.
         tally: sums over the row's own tokens, for a read-out that wants them.
     """
 
-    keys: tuple[Tensor, ...]
-    values: tuple[Tensor, ...]
+    layers: tuple[GrowingLayer, ...]
     mask: Tensor
     position: Tensor
     last: Tensor
@@ -47,12 +46,13 @@ class Context:
         """T, the columns of the cache."""
         return self.mask.shape[1]
 
-    def cache(self) -> Cache:
-        """Return the keys and values as transformers takes them; running it changes not this."""
-        cache = Cache(layers=[DynamicLayer() for _ in self.keys])
-        for layer, keys, values in zip(cache.layers, self.keys, self.values, strict=True):
-            layer.update(keys, values)
-        return cache
+    def cache(self, is_passing: bool = False) -> Cache:
+        """Return the layers as transformers takes them; running them does not change this context.
+
+        Args:
+            is_passing: whether the longer cache is thrown away afterwards.
+        """
+        return Cache(layers=[layer.fork(is_passing) for layer in self.layers])
 
     def select(self, rows: Sequence[int]) -> Context:
         """Return the context of some rows, in the order given, without columns none uses."""
@@ -61,8 +61,7 @@ class Context:
         used = mask.any(dim=0)
         first = int(used.int().argmax()) if len(rows) else 0
         return Context(
-            tuple(part[index, :, first:] for part in self.keys),
-            tuple(part[index, :, first:] for part in self.values),
+            tuple(layer.select(index, first) for layer in self.layers),
             mask[:, first:],
             self.position[index],
             self.last[index],
@@ -73,8 +72,7 @@ class Context:
         """Return the same context, through which no gradient flows back."""
         return replace(
             self,
-            keys=tuple(part.detach() for part in self.keys),
-            values=tuple(part.detach() for part in self.values),
+            layers=tuple(layer.detach() for layer in self.layers),
             last=self.last.detach(),
             tally=self.tally.detach() if self.tally else None,
         )
@@ -85,16 +83,9 @@ def join(contexts: Sequence[Context]) -> Context:
     if len(contexts) == 1:
         return contexts[0]
     longest = max(context.columns for context in contexts)
-
-    def stack(parts: Sequence[Tensor]) -> Tensor:
-        # Missing columns go in front: (heads, T, width) is padded on the left of T.
-        return torch.cat([F.pad(part, (0, 0, longest - part.shape[2], 0)) for part in parts])
-
-    by_layer = range(len(contexts[0].keys))
     tallies = [context.tally for context in contexts if context.tally is not None]
     return Context(
-        tuple(stack([context.keys[i] for context in contexts]) for i in by_layer),
-        tuple(stack([context.values[i] for context in contexts]) for i in by_layer),
+        tuple(map(join_layers, zip(*(context.layers for context in contexts), strict=True))),
         torch.cat([F.pad(context.mask, (longest - context.columns, 0)) for context in contexts]),
         torch.cat([context.position for context in contexts]),
         torch.cat([context.last for context in contexts]),

@@ -10,17 +10,17 @@ the same way (Think When Needed, arXiv 2605.14448; what the paper leaves open is
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import Cache
-from transformers.cache_utils import DynamicLayer
 
 from ponder.model.adapters import Adapters
 from ponder.model.backbone import select
+from ponder.model.cache import GrowingLayer
 from ponder.model.context import Context
 from ponder.model.families import MROPE, join_media
 from ponder.model.gate import Gate
@@ -193,7 +193,7 @@ class Thinker:
         )
         next_places = [int(row.positions.max()) + 1 for row in rows]
         return Context(
-            *_layers(cache),
+            tuple(cache.layers),
             mask,
             torch.tensor(next_places, device=device),
             output.last_hidden_state[:, -1],
@@ -230,7 +230,7 @@ class Thinker:
         )
         tally = self._tally(output, new, torch.zeros_like(new))
         longer = Context(
-            *_layers(cache),
+            tuple(cache.layers),
             mask,
             context.position + new.sum(dim=1),
             output.last_hidden_state[:, -1],
@@ -258,7 +258,7 @@ class Thinker:
         """
         if self.config.interface == "reencode":
             longer = zip(rows, thoughts or [()] * len(rows), strict=True)
-            context = self.read([_with_thought(row, ids) for row, ids in longer], "embedding")
+            context = self.read([row.followed_by(ids) for row, ids in longer], "embedding")
         elif context is None:
             raise ValueError("the kv interface reads out over a context")
         elif self.config.detach:
@@ -268,7 +268,7 @@ class Thinker:
         places = context.position[:, None] + torch.arange(count, device=context.mask.device)
         vectors = self.queries.vectors.to(context.last.dtype).expand(len(context), -1, -1)
         output = self._run(
-            context.cache(),
+            context.cache(is_passing=True),
             torch.cat([context.mask, asked], dim=1),
             places.expand(self._axes, -1, -1),
             "embedding",
@@ -314,7 +314,7 @@ class Thinker:
         return output
 
     def _read_shared(self, row: Prepared, shared: int, copies: int, adapter: Adapter) -> Cache:
-        cache = Cache(layers=[DynamicLayer() for _ in range(self._layer_count)])
+        cache = Cache(layers=[GrowingLayer() for _ in range(self._layer_count)])
         if shared:
             mask = torch.ones(1, shared, dtype=torch.bool, device=self.backbone.device)
             ids, places = row.input_ids[None, :shared], row.positions[:, None, :shared]
@@ -335,17 +335,6 @@ class Thinker:
         return Tally.count(states, output.hidden_states[0], is_text, is_picture)
 
 
-def _with_thought(row: Prepared, thought: Sequence[int]) -> Prepared:
-    """Return the row with its thought behind it."""
-    start = int(row.positions.max()) + 1
-    places = torch.arange(start, start + len(thought)).expand(len(row.positions), -1)
-    return replace(
-        row,
-        input_ids=torch.cat([row.input_ids, torch.tensor(thought, dtype=torch.long)]),
-        positions=torch.cat([row.positions, places], dim=1),
-    )
-
-
 def _shared(rows: Sequence[Prepared]) -> int:
     """Return how many tokens of the template all rows begin with, if it pays to read them apart."""
     limit = min(row.start for row in rows)
@@ -353,7 +342,3 @@ def _shared(rows: Sequence[Prepared]) -> int:
     is_same = (ids == ids[0]).all(dim=0).int()
     shared = int(is_same.cumprod(dim=0).sum())
     return shared if shared >= MIN_SHARED else 0
-
-
-def _layers(cache: Cache) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-    return tuple(part.keys for part in cache.layers), tuple(part.values for part in cache.layers)

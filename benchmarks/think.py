@@ -1,0 +1,245 @@
+"""Thinking through one scheduler, next to the pipeline one writes first.
+
+    python benchmarks/think.py [--items 64] [--json FILE]
+
+The peer goes batch by batch: `generate` under the reasoning adapter until the batch's last thought
+is done, then a second full pass over input and thought, then the read-out. For `auto` it first
+embeds everything without a thought to ask the gate. Both sides have the same weights in the same
+dtype, the same items in the same length-sorted batches, the same thoughts and the same read-out,
+and the vectors are compared. The peer's rows a batch are the best of a few.
+
+The adapters are random (they cost what trained ones cost), so no thought would end by itself: each
+item's length is drawn from a log-normal distribution of median 32 tokens, cut at 128.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from transformers import StoppingCriteria, StoppingCriteriaList
+
+from ponder.engine.model import CPU_BUDGET
+from ponder.engine.scheduler import Scheduler
+from ponder.engine.writing import Draft, Writer
+from ponder.gallery import default_folder, read
+from ponder.items import parse
+from ponder.model.adapters import ADAPTERS
+from ponder.model.saved import load_saved
+from ponder.model.thinker import Thinker, ThinkerConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from ponder.engine.trace import ThinkMode
+    from ponder.model.backbone import Prepared
+
+LONGEST = 128
+RATES = (0.0, 0.25, 0.5, 1.0)
+PEER_ROWS = (16, 32, 64)
+
+
+class Scripted(Writer):
+    """A writer that cuts the thought of each item at a length of its own."""
+
+    def __init__(self, thinker: Thinker, lengths: Sequence[int]) -> None:
+        super().__init__(thinker.backbone.processor.tokenizer, LONGEST)
+        self._lengths = lengths
+        self._own: dict[int, int] = {}
+
+    def start(self, item: int) -> Draft:
+        draft = super().start(item)
+        self._own[id(draft)] = self._lengths[item]
+        return draft
+
+    def write(self, drafts: Sequence[Draft], logits: torch.Tensor) -> None:
+        super().write(drafts, logits)
+        for draft in drafts:
+            if not draft.is_done and len(draft.tokens) >= self._own[id(draft)]:
+                self.close(draft)
+
+
+class AtLength(StoppingCriteria):
+    """Ends each row of `generate` at a length of its own."""
+
+    def __init__(self, start: int, lengths: Sequence[int]) -> None:
+        self._ends = torch.tensor([start + length for length in lengths])
+
+    def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
+        return input_ids.shape[1] >= self._ends
+
+
+class Peer:
+    """The straightforward pipeline."""
+
+    def __init__(self, thinker: Thinker, rows: int, lengths: Sequence[int]) -> None:
+        self.thinker, self.rows, self.lengths = thinker, rows, lengths
+        self.writer = Scripted(thinker, lengths)
+
+    @torch.inference_mode()
+    def run(self, items: Sequence[Prepared], threshold: float | None) -> NDArray[np.float32]:
+        """Return vectors; think where the gate says so, or everywhere for a threshold of None."""
+        thinker = self.thinker
+        vectors = np.empty((len(items), thinker.dim), dtype=np.float32)
+        order = sorted(range(len(items)), key=lambda i: -len(items[i]))
+        chosen = order
+        if threshold is not None:
+            chosen = []
+            for batch in self._batches(order):
+                rows = [items[i] for i in batch]
+                states = thinker.read_out(thinker.read(rows), rows)
+                vectors[batch] = thinker.embed(states)
+                gates = thinker.decide(states).tolist()
+                chosen += [i for i, gate in zip(batch, gates, strict=True) if gate >= threshold]
+        for batch in self._batches(chosen):
+            thoughts = self._write(batch, [items[i] for i in batch])
+            whole = [items[i].followed_by(ids) for i, ids in zip(batch, thoughts, strict=True)]
+            vectors[batch] = thinker.embed(thinker.read_out(thinker.read(whole), whole))
+        return vectors
+
+    def _write(self, batch: list[int], rows: list[Prepared]) -> list[list[int]]:
+        """Return each row's thought, from one `generate`."""
+        model, tokenizer = self.thinker.backbone.model, self.thinker.backbone.processor.tokenizer
+        drafts = [self.writer.start(i) for i in batch]
+        prompts = [torch.cat([row.input_ids, torch.tensor(drafts[0].tokens)]) for row in rows]
+        longest = max(map(len, prompts))
+        ids = torch.full((len(rows), longest), tokenizer.pad_token_id)
+        mask = torch.zeros_like(ids)
+        for i, prompt in enumerate(prompts):
+            ids[i, longest - len(prompt) :] = prompt
+            mask[i, longest - len(prompt) :] = 1
+        pictures = [row.media["pixel_values"] for row in rows if row.media]
+        lengths = [self.lengths[i] - len(drafts[0].tokens) for i in batch]
+        self.thinker.adapters.use("reasoning")
+        written = model.generate(
+            input_ids=ids,
+            attention_mask=mask,
+            **({"pixel_values": torch.cat(pictures)} if pictures else {}),
+            max_new_tokens=max(lengths),
+            do_sample=False,
+            stopping_criteria=StoppingCriteriaList([AtLength(longest, lengths)]),
+        )
+        for draft, row, length in zip(drafts, written[:, longest:].tolist(), lengths, strict=True):
+            new = row[:length]
+            if tokenizer.eos_token_id in new:
+                new = new[: new.index(tokenizer.eos_token_id)]
+            draft.tokens += new
+            self.writer.close(draft)
+        return [draft.tokens for draft in drafts]
+
+    def _batches(self, order: Sequence[int]) -> list[list[int]]:
+        return [list(order[i : i + self.rows]) for i in range(0, len(order), self.rows)]
+
+
+@dataclass
+class Run:
+    """What one side took for one mode."""
+
+    vectors: NDArray[np.float32]
+    seconds: float
+    tokens: int
+
+
+class Bench:
+    """The items, the weights, and a count of the tokens the language model is given."""
+
+    def __init__(self, count: int) -> None:
+        saved = load_saved("nano", dtype=torch.float32, device="cpu")
+        config = ThinkerConfig({"reasoning": 8, "embedding": 8})
+        self.thinker = Thinker.fresh(saved.backbone, config, saved.readout)
+        for parameter in [p for name in ADAPTERS for p in self.thinker.adapters.parameters(name)]:
+            torch.nn.init.normal_(parameter, std=0.01)
+        rows = read(default_folder("demo"), "test", ["picture", "caption"]).to_pylist()
+        values = [row["picture"] if i % 2 else row["caption"] for i, row in enumerate(rows)]
+        parsed = [parse(value, str(i)) for i, value in enumerate(values[:count])]
+        self.items = [saved.backbone.prepare(item, "item") for item in parsed]
+        draw = np.random.default_rng(0).lognormal(np.log(32), 0.7, count)
+        self.lengths = [int(length) for length in draw.clip(12, LONGEST)]
+        self._tokens = 0
+        saved.backbone.model.get_decoder().register_forward_pre_hook(self._count, with_kwargs=True)
+
+    def _count(self, _: Any, args: Any, kwargs: dict[str, Any]) -> None:
+        self._tokens += kwargs["inputs_embeds"].shape[:2].numel()
+
+    def timed(self, work: Callable[[], NDArray[np.float32]]) -> Run:
+        """Do the work and take its time and tokens."""
+        self._tokens = 0
+        start = time.perf_counter()
+        vectors = work()
+        return Run(vectors, time.perf_counter() - start, self._tokens)
+
+    def ours(self, think: ThinkMode, threshold: float = 0.0) -> Run:
+        """Run the scheduler."""
+        writer = Scripted(self.thinker, self.lengths)
+        scheduler = Scheduler(self.thinker, CPU_BUDGET, think, threshold, writer)
+        return self.timed(lambda: np.stack([vector for vector, _ in scheduler.run(self.items)]))
+
+    def gates(self) -> NDArray[np.float64]:
+        """Return the gate's probability of each item."""
+        writer = Scripted(self.thinker, self.lengths)
+        results = Scheduler(self.thinker, CPU_BUDGET, "auto", 2.0, writer).run(self.items)
+        return np.array([trace.gate for _, trace in results])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--items", type=int, default=64)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    bench = Bench(options.items)
+    gates = bench.gates()
+    bench.ours("never")  # warms both sides up
+    rows = min(PEER_ROWS, key=lambda n: bench.timed(lambda: peer_of(bench, n, None)).seconds)
+    print(f"{len(bench.items)} items, thoughts of {np.mean(bench.lengths):.0f} tokens on average,")
+    print(f"{os.cpu_count()} cores, float32; the peer takes {rows} rows a batch\n")
+    print(
+        f"{'mode':<12}{'ours s':>9}{'peer s':>9}{'ratio':>7}{'ours tokens':>13}{'peer tokens':>13}"
+        f"{'largest difference':>20}"
+    )
+    never = bench.ours("never")
+    found: dict[str, dict[str, float]] = {"never": {"seconds": never.seconds}}
+    modes = [("always", None)] + [(f"auto {rate:.0%}", threshold(gates, rate)) for rate in RATES]
+    for name, at in modes:
+        ours = bench.ours("always") if at is None else bench.ours("auto", at)
+        peer = bench.timed(lambda at=at: peer_of(bench, rows, at))  # type: ignore[misc]
+        difference = float(np.abs(ours.vectors - peer.vectors).max())
+        found[name] = {
+            "seconds": ours.seconds,
+            "peer_seconds": peer.seconds,
+            "tokens": ours.tokens,
+            "peer_tokens": peer.tokens,
+            "largest_difference": difference,
+        }
+        print(
+            f"{name:<12}{ours.seconds:>9.2f}{peer.seconds:>9.2f}"
+            f"{peer.seconds / ours.seconds:>7.2f}{ours.tokens:>13,}{peer.tokens:>13,}"
+            f"{difference:>20.1e}"
+        )
+    print(f"{'never':<12}{never.seconds:>9.2f}")
+    if options.json:
+        options.json.write_text(json.dumps(found, indent=1) + "\n")
+
+
+def peer_of(bench: Bench, rows: int, at: float | None) -> NDArray[np.float32]:
+    """Run the peer."""
+    return Peer(bench.thinker, rows, bench.lengths).run(bench.items, at)
+
+
+def threshold(gates: NDArray[np.float64], rate: float) -> float:
+    """Return a threshold that this share of the items passes."""
+    ranked = np.sort(gates)[::-1]
+    passing = round(rate * len(ranked))
+    return 2.0 if passing == 0 else float(ranked[passing - 1])
+
+
+if __name__ == "__main__":
+    main()
