@@ -18,15 +18,16 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 import ponder
+from machine import matmul_rate
 from ponder.gallery import default_folder, read
 from ponder.items import Item, parse
 from ponder.model.pull import nano_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import torch
 
     from ponder.engine.model import Model
 
@@ -56,17 +57,6 @@ def peer(dtype: torch.dtype) -> Any:
     transformer = Transformer(folder, model_kwargs={"dtype": dtype})
     width = transformer.get_embedding_dimension()
     return SentenceTransformer(modules=[transformer, Pooling(width, "mean"), Normalize()])
-
-
-def matmul_rate(dtype: torch.dtype, side: int = 2048) -> float:
-    """Return the floating-point operations per second of one large matrix product."""
-    a = torch.randn(side, side).to(dtype)
-    best = float("inf")
-    for _ in range(12):
-        start = time.perf_counter()
-        a @ a
-        best = min(best, time.perf_counter() - start)
-    return 2 * side**3 / best
 
 
 def flops(model: Model, items: list[Any]) -> float:

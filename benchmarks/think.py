@@ -1,6 +1,7 @@
 """Thinking through one scheduler, next to the pipeline one writes first.
 
-    python benchmarks/think.py [--items 64] [--json FILE]
+    python benchmarks/think.py [--items 192] [--json FILE]
+    python benchmarks/think.py --backbone qwen3-vl-4b      # random weights, wants a GPU
 
 The peer goes batch by batch: `generate` under the reasoning adapter until the batch's last thought
 is done, then a second full pass over input and thought, then the read-out. For `auto` it first
@@ -9,7 +10,11 @@ dtype, the same items in the same length-sorted batches, the same thoughts and t
 and the vectors are compared. The peer's rows a batch are the best of a few.
 
 The adapters are random (they cost what trained ones cost), so no thought would end by itself: each
-item's length is drawn from a log-normal distribution of median 32 tokens, cut at 128.
+item's length is drawn from a log-normal distribution of median 32 tokens, cut at 128. `nano` runs
+in float32, where both sides must agree; the larger backbones in bfloat16.
+
+Beside the peer stand the machine's floors: reading at the rate of one large matrix product, writing
+at the rate at which memory hands over the weights, once a token.
 """
 
 from __future__ import annotations
@@ -17,6 +22,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,16 +30,29 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from transformers import StoppingCriteria, StoppingCriteriaList
+from transformers import (
+    Qwen3VLConfig,
+    Qwen3VLForConditionalGeneration,
+    Qwen3VLProcessor,
+    StoppingCriteria,
+    StoppingCriteriaList,
+)
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
-from ponder.engine.model import CPU_BUDGET
+from machine import bandwidth, clock, matmul_rate
+from ponder.engine.model import CPU_BUDGET, GPU_BUDGET
 from ponder.engine.scheduler import Scheduler
 from ponder.engine.writing import Draft, Writer
 from ponder.gallery import default_folder, read
 from ponder.items import parse
 from ponder.model.adapters import ADAPTERS
+from ponder.model.backbone import Backbone
+from ponder.model.families import MROPE, join_media, pictures_only
 from ponder.model.saved import load_saved
 from ponder.model.thinker import Thinker, ThinkerConfig
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from tests.families import template, tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -41,11 +60,25 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ponder.engine.trace import ThinkMode
+    from ponder.items import Item
     from ponder.model.backbone import Prepared
 
+QWEN = {
+    "qwen3-vl-2b": (
+        {"hidden_size": 2048, "intermediate_size": 6144, "num_hidden_layers": 28}
+        | {"num_attention_heads": 16},
+        {"hidden_size": 1024, "depth": 24, "intermediate_size": 4096},
+    ),
+    "qwen3-vl-4b": (
+        {"hidden_size": 2560, "intermediate_size": 9728, "num_hidden_layers": 36}
+        | {"num_attention_heads": 32},
+        {"hidden_size": 1024, "depth": 24, "intermediate_size": 4096},
+    ),
+}
 LONGEST = 128
 RATES = (0.0, 0.25, 0.5, 1.0)
 PEER_ROWS = (16, 32, 64)
+WORDS = ("a", "red", "bicycle", "leans", "on", "the", "wall", "in", "sun", "and", "what", "is")
 
 
 class Scripted(Writer):
@@ -75,7 +108,7 @@ class AtLength(StoppingCriteria):
         self._ends = torch.tensor([start + length for length in lengths])
 
     def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
-        return input_ids.shape[1] >= self._ends
+        return (input_ids.shape[1] >= self._ends).to(input_ids.device)
 
 
 class Peer:
@@ -97,13 +130,13 @@ class Peer:
             for batch in self._batches(order):
                 rows = [items[i] for i in batch]
                 states = thinker.read_out(thinker.read(rows), rows)
-                vectors[batch] = thinker.embed(states)
+                vectors[batch] = thinker.embed(states).cpu()
                 gates = thinker.decide(states).tolist()
                 chosen += [i for i, gate in zip(batch, gates, strict=True) if gate >= threshold]
         for batch in self._batches(chosen):
             thoughts = self._write(batch, [items[i] for i in batch])
             whole = [items[i].followed_by(ids) for i, ids in zip(batch, thoughts, strict=True)]
-            vectors[batch] = thinker.embed(thinker.read_out(thinker.read(whole), whole))
+            vectors[batch] = thinker.embed(thinker.read_out(thinker.read(whole), whole)).cpu()
         return vectors
 
     def _write(self, batch: list[int], rows: list[Prepared]) -> list[list[int]]:
@@ -117,13 +150,16 @@ class Peer:
         for i, prompt in enumerate(prompts):
             ids[i, longest - len(prompt) :] = prompt
             mask[i, longest - len(prompt) :] = 1
-        pictures = [row.media["pixel_values"] for row in rows if row.media]
+        device = self.thinker.backbone.device
+        media = join_media([row.media for row in rows])
+        if model.config.model_type in MROPE and media:  # which finds its positions by this
+            media["mm_token_type_ids"] = (ids == model.config.image_token_id).long()
         lengths = [self.lengths[i] - len(drafts[0].tokens) for i in batch]
         self.thinker.adapters.use("reasoning")
         written = model.generate(
-            input_ids=ids,
-            attention_mask=mask,
-            **({"pixel_values": torch.cat(pictures)} if pictures else {}),
+            input_ids=ids.to(device),
+            attention_mask=mask.to(device),
+            **{key: value.to(device) for key, value in media.items()},
             max_new_tokens=max(lengths),
             do_sample=False,
             stopping_criteria=StoppingCriteriaList([AtLength(longest, lengths)]),
@@ -149,23 +185,73 @@ class Run:
     tokens: int
 
 
+def nano() -> tuple[Thinker, list[Item]]:
+    """Return `nano` with random adapters, and captions and pictures of the Gallery in turn."""
+    saved = load_saved("nano", dtype=torch.float32, device="cpu")
+    config = ThinkerConfig({"reasoning": 8, "embedding": 8})
+    rows = read(default_folder("demo"), "test", ["picture", "caption"]).to_pylist()
+    values = [row["picture"] if i % 2 else row["caption"] for i, row in enumerate(rows)]
+    items = [parse(value, str(i)) for i, value in enumerate(values)]
+    return Thinker.fresh(saved.backbone, config, saved.readout), items
+
+
+def qwen(size: str) -> tuple[Thinker, list[Item]]:
+    """Return a Qwen3-VL of random weights, and words and noise of 448 x 448 pixels in turn."""
+    text, vision = QWEN[size]
+    tokens = tokenizer("<|image_pad|>", "<|vision_start|>", "<|vision_end|>", "<|video_pad|>")
+    config = Qwen3VLConfig(
+        text_config={
+            **text,
+            "vocab_size": 151936,
+            "num_key_value_heads": 8,
+            "head_dim": 128,
+            "rope_parameters": {
+                "rope_type": "default",
+                "rope_theta": 5e6,
+                "mrope_section": [24, 20, 20],
+            },
+        },
+        vision_config={**vision, "num_heads": 16, "out_hidden_size": text["hidden_size"]},
+        tie_word_embeddings=True,
+        image_token_id=tokens.convert_tokens_to_ids("<|image_pad|>"),
+        video_token_id=tokens.convert_tokens_to_ids("<|video_pad|>"),
+        vision_start_token_id=tokens.convert_tokens_to_ids("<|vision_start|>"),
+        vision_end_token_id=tokens.convert_tokens_to_ids("<|vision_end|>"),
+    )
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    torch.set_default_dtype(torch.bfloat16)
+    with torch.device(device):
+        model = Qwen3VLForConditionalGeneration(config)
+    torch.set_default_dtype(torch.float32)
+    pictures = Qwen2VLImageProcessorPil(patch_size=16)
+    processor = pictures_only(Qwen3VLProcessor)(
+        pictures, tokens, chat_template=template("<|vision_start|><|image_pad|><|vision_end|>")
+    )
+    backbone = Backbone(model, processor, {"name": f"random Qwen3-VL-{size}"})
+    draw = np.random.default_rng(0)
+    words = [" ".join(draw.choice(WORDS, 12)) for _ in range(512)]
+    noise = [draw.integers(0, 255, (448, 448, 3), dtype=np.uint8) for _ in range(16)]
+    items = [parse(noise[i // 2 % 16] if i % 2 else words[i], str(i)) for i in range(512)]
+    thinker = Thinker.fresh(backbone, ThinkerConfig())
+    model.to(device=device, dtype=torch.bfloat16)
+    return thinker, items
+
+
 class Bench:
     """The items, the weights, and a count of the tokens the language model is given."""
 
-    def __init__(self, count: int) -> None:
-        saved = load_saved("nano", dtype=torch.float32, device="cpu")
-        config = ThinkerConfig({"reasoning": 8, "embedding": 8})
-        self.thinker = Thinker.fresh(saved.backbone, config, saved.readout)
-        for parameter in [p for name in ADAPTERS for p in self.thinker.adapters.parameters(name)]:
+    def __init__(self, thinker: Thinker, items: Sequence[Item]) -> None:
+        self.thinker = thinker
+        torch.manual_seed(0)
+        for parameter in [p for name in ADAPTERS for p in thinker.adapters.parameters(name)]:
             torch.nn.init.normal_(parameter, std=0.01)
-        rows = read(default_folder("demo"), "test", ["picture", "caption"]).to_pylist()
-        values = [row["picture"] if i % 2 else row["caption"] for i, row in enumerate(rows)]
-        parsed = [parse(value, str(i)) for i, value in enumerate(values[:count])]
-        self.items = [saved.backbone.prepare(item, "item") for item in parsed]
-        draw = np.random.default_rng(0).lognormal(np.log(32), 0.7, count)
+        self.items = [thinker.backbone.prepare(item, "item") for item in items]
+        self.budget = CPU_BUDGET if thinker.backbone.device.type == "cpu" else GPU_BUDGET
+        draw = np.random.default_rng(0).lognormal(np.log(32), 0.7, len(items))
         self.lengths = [int(length) for length in draw.clip(12, LONGEST)]
         self._tokens = 0
-        saved.backbone.model.get_decoder().register_forward_pre_hook(self._count, with_kwargs=True)
+        decoder = thinker.backbone.model.get_decoder()
+        decoder.register_forward_pre_hook(self._count, with_kwargs=True)
 
     def _count(self, _: Any, args: Any, kwargs: dict[str, Any]) -> None:
         self._tokens += kwargs["inputs_embeds"].shape[:2].numel()
@@ -180,27 +266,29 @@ class Bench:
     def ours(self, think: ThinkMode, threshold: float = 0.0) -> Run:
         """Run the scheduler."""
         writer = Scripted(self.thinker, self.lengths)
-        scheduler = Scheduler(self.thinker, CPU_BUDGET, think, threshold, writer)
+        scheduler = Scheduler(self.thinker, self.budget, think, threshold, writer)
         return self.timed(lambda: np.stack([vector for vector, _ in scheduler.run(self.items)]))
 
     def gates(self) -> NDArray[np.float64]:
         """Return the gate's probability of each item."""
         writer = Scripted(self.thinker, self.lengths)
-        results = Scheduler(self.thinker, CPU_BUDGET, "auto", 2.0, writer).run(self.items)
+        results = Scheduler(self.thinker, self.budget, "auto", 2.0, writer).run(self.items)
         return np.array([trace.gate for _, trace in results])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--items", type=int, default=64)
+    parser.add_argument("--items", type=int, default=192)
+    parser.add_argument("--backbone", choices=["nano", *QWEN], default="nano")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    bench = Bench(options.items)
+    thinker, items = nano() if options.backbone == "nano" else qwen(options.backbone)
+    bench = Bench(thinker, items[: options.items])
     gates = bench.gates()
     bench.ours("never")  # warms both sides up
     rows = min(PEER_ROWS, key=lambda n: bench.timed(lambda: peer_of(bench, n, None)).seconds)
     print(f"{len(bench.items)} items, thoughts of {np.mean(bench.lengths):.0f} tokens on average,")
-    print(f"{os.cpu_count()} cores, float32; the peer takes {rows} rows a batch\n")
+    print(f"on {place()}; the peer takes {rows} rows a batch\n")
     print(
         f"{'mode':<12}{'ours s':>9}{'peer s':>9}{'ratio':>7}{'ours tokens':>13}{'peer tokens':>13}"
         f"{'largest difference':>20}"
@@ -224,9 +312,50 @@ def main() -> None:
             f"{peer.seconds / ours.seconds:>7.2f}{ours.tokens:>13,}{peer.tokens:>13,}"
             f"{difference:>20.1e}"
         )
-    print(f"{'never':<12}{never.seconds:>9.2f}")
+    print(f"{'never':<12}{never.seconds:>9.2f}\n")
+    found["floors"] = floors(bench)
+    for name, value in found["floors"].items():
+        print(f"{name:<26}{value:>12,.2f}")
     if options.json:
         options.json.write_text(json.dumps(found, indent=1) + "\n")
+
+
+def place() -> str:
+    """Return what this runs on, in words."""
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else f"{os.cpu_count()} cores"
+
+
+def floors(bench: Bench, rows: int = 32, steps: int = 16) -> dict[str, float]:
+    """Return what share of the machine's floors reading and writing reach."""
+    thinker, device = bench.thinker, bench.thinker.backbone.device
+    batch = bench.items[1::2][:rows]  # pictures
+    decoder = thinker.backbone.model.get_decoder()
+    weights = sum(p.numel() for name, p in decoder.named_parameters() if "embed_tokens" not in name)
+    head = thinker.backbone.model.get_output_embeddings().weight
+    with torch.inference_mode():
+        thinker.read(batch)
+        start = clock(device)
+        context = thinker.read(batch)
+        reading = clock(device) - start
+        read_tokens = sum(map(len, batch))
+        context, _ = thinker.extend(context, [[7]] * len(batch))
+        start = clock(device)
+        for _ in range(steps):
+            context, states = thinker.extend(context, [[7]] * len(batch))
+            thinker.logits(states[:, -1]).argmax(dim=-1).tolist()
+        writing = (clock(device) - start) / steps
+    held = sum(layer.keys.nbytes + layer.values.nbytes for layer in context.layers)
+    moved = (weights + head.numel()) * head.element_size() + held
+    return {
+        "read_tokens_per_s": read_tokens / reading,
+        "share_of_matmul_floor": 2
+        * weights
+        * read_tokens
+        / reading
+        / matmul_rate(head.dtype, device, 4096),
+        "written_tokens_per_s": len(batch) / writing,
+        "share_of_bandwidth_floor": moved / writing / bandwidth(device),
+    }
 
 
 def peer_of(bench: Bench, rows: int, at: float | None) -> NDArray[np.float32]:
@@ -235,10 +364,10 @@ def peer_of(bench: Bench, rows: int, at: float | None) -> NDArray[np.float32]:
 
 
 def threshold(gates: NDArray[np.float64], rate: float) -> float:
-    """Return a threshold that this share of the items passes."""
-    ranked = np.sort(gates)[::-1]
-    passing = round(rate * len(ranked))
-    return 2.0 if passing == 0 else float(ranked[passing - 1])
+    """Return a threshold that this share of the items passes, as far from any as can be."""
+    ranked = np.concatenate([[2.0], np.sort(gates)[::-1], [-1.0]])
+    passing = round(rate * len(gates))
+    return float(ranked[passing] + ranked[passing + 1]) / 2
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from ponder.model.backbone import Backbone
 from ponder.model.families import pictures_only
+from ponder.model.nano import NanoConfig, NanoForConditionalGeneration
+from ponder.model.processor import IMAGE_TOKEN, NanoImageProcessor, NanoProcessor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -223,9 +225,25 @@ def llava_onevision() -> Backbone:
     return _backbone(hf.LlavaOnevisionForConditionalGeneration, config, processor)
 
 
+def nano() -> Backbone:
+    tokens = tokenizer(IMAGE_TOKEN)
+    text = hf.LlamaConfig(**TEXT, vocab_size=len(tokens), tie_word_embeddings=True)
+    config = NanoConfig(
+        text, image_size=64, image_token_id=tokens.convert_tokens_to_ids(IMAGE_TOKEN)
+    )
+    processor = NanoProcessor(
+        NanoImageProcessor(64), tokens, tokens_per_picture=config.tokens_per_picture
+    )
+    made = _backbone(NanoForConditionalGeneration, config, processor)
+    for module in made.model.model.vision_tower.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            torch.nn.init.kaiming_normal_(module.weight)
+    return made
+
+
 FAMILIES: dict[str, Callable[[], Backbone]] = {
     make.__name__: make
-    for make in (qwen3_vl, qwen2_5_vl, qwen2_vl, idefics3, llava, llava_onevision)
+    for make in (qwen3_vl, qwen2_5_vl, qwen2_vl, idefics3, llava, llava_onevision, nano)
 }
 
 

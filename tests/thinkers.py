@@ -11,19 +11,25 @@ from PIL import Image
 
 from ponder.items import Item
 from ponder.model.adapters import ADAPTERS
+from ponder.model.readout import ReadOut, ReadOutConfig
 from ponder.model.thinker import Thinker, ThinkerConfig
 from tests.families import FAMILIES
 
 if TYPE_CHECKING:
     from ponder.model.backbone import Backbone
-    from ponder.model.readout import ReadOut
 
 CONFIG = ThinkerConfig({"reasoning": 2, "embedding": 4}, queries=3, max_thought_tokens=12)
 
 
 def thinker(family: str, config: ThinkerConfig = CONFIG) -> Thinker:
-    """Return a thinker on a tiny backbone of a family."""
-    return shaken(FAMILIES[family](), config)
+    """Return a thinker on a tiny backbone of a family; `nano`'s adds to a read-out of means."""
+    backbone = FAMILIES[family]()
+    readout = None
+    if family == "nano":
+        torch.manual_seed(2)
+        shape = ReadOutConfig(backbone.hidden_size, (0, 1, -1), width=32, dim=24, matryoshka=(24,))
+        readout = ReadOut(shape).eval()
+    return shaken(backbone, config, readout)
 
 
 def shaken(

@@ -32,6 +32,10 @@ class WeightsError(PonderError):
     """A model folder is missing, incomplete, or does not fit its configuration."""
 
 
+class ThinkModeError(PonderError):
+    """The model has not what a think mode needs: a reasoning adapter, or a gate."""
+
+
 class FingerprintError(PonderError):
     """Vectors of two different models were about to be mixed."""
 

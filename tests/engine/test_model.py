@@ -10,7 +10,7 @@ from PIL import Image
 
 from ponder.engine.model import Model
 from ponder.engine.scheduler import Budget
-from ponder.errors import ItemError
+from ponder.errors import ItemError, ThinkModeError
 from ponder.items import Item
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def test_instructions_and_smaller_vectors(nano: Model) -> None:
     small = nano.encode(["cat", "dog"], precision="int8")
     whole = nano.encode(["cat", "dog"])
     assert np.allclose(nano.similarity(small, small), nano.similarity(whole, whole), atol=0.02)
-    with pytest.raises(ValueError, match="no reasoning adapter"):
+    with pytest.raises(ThinkModeError, match="no reasoning adapter"):
         nano.encode("cat", think="auto")  # type: ignore[arg-type]
 
 

@@ -56,6 +56,25 @@ def test_thoughts_and_items_matter(made: Thinker) -> None:
     assert (before @ before.T).fill_diagonal_(0).max() < 0.999
 
 
+def test_what_all_rows_begin_with_is_read_once(qwen: Thinker) -> None:
+    """The tokens the language model is given are the shared ones once and each row's own."""
+    given = 0
+
+    def count(_: torch.nn.Module, args: object, kwargs: dict[str, torch.Tensor]) -> None:
+        nonlocal given
+        given += kwargs["inputs_embeds"].shape[:2].numel()
+
+    rows = [qwen.backbone.prepare(ITEMS[0], "item", LONG) for _ in range(5)]
+    decoder = qwen.backbone.model.get_decoder()
+    handle = decoder.register_forward_pre_hook(count, with_kwargs=True)
+    with torch.inference_mode():
+        qwen.read(rows)
+    handle.remove()
+    own = len(rows[0]) - rows[0].start
+    assert rows[0].start > 20
+    assert given == rows[0].start + len(rows) * own
+
+
 def test_reading_in_two_goes_equals_reading_at_once(made: Thinker) -> None:
     """The context of a long thought is that of its parts, positions and cache included."""
     rows = [made.backbone.prepare(item, "item") for item in ITEMS]

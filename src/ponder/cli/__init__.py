@@ -21,6 +21,7 @@ app.command("ponder.cli.index:index", name="index", help="Index files so they ca
 app.command(
     "ponder.cli.search:search", name="search", help="Search an index by words or a picture."
 )
+app.command("ponder.cli.show:show", name="show", help="Print what a saved model is made of.")
 app.command("ponder.cli.train:app", name="train", help="Train the parts ponder adds.")
 app.command("ponder.cli.eval:app", name="eval", help="Measure retrieval quality.")
 

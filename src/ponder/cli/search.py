@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path  # noqa: TC003 (read at run time, for the command line)
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from ponder.home import home
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from rich.table import Table
 
+    from ponder.engine.trace import Trace
     from ponder.index.hits import Hit
 
 
@@ -27,6 +28,8 @@ def search(
     html: Path | None = None,
     index_dir: Annotated[Path | None, Parameter(name="--index")] = None,
     model: str = "nano",
+    think: Literal["never", "always", "auto"] = "never",
+    show_thoughts: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
     """Search an index in words, by a picture, or by both together.
 
@@ -39,11 +42,14 @@ def search(
         index_dir: the index's folder; by default index.lance in ponder's cache folder
             ($PONDER_HOME).
         model: the model it was indexed with.
+        think: whether to think about the query first; auto leaves it to the model's gate.
+        show_thoughts: say what the gate made of the query, and the thought.
     """
     import ponder
     from ponder.cli.console import stderr, stdout
     from ponder.errors import PonderError
     from ponder.index.sheet import contact_sheet
+    from ponder.items import parse
 
     if not text and image is None:
         raise PonderError("give words to search for, an --image, or both")
@@ -52,7 +58,14 @@ def search(
     query: dict[str, Any] = {"text": text} if text else {}
     if image is not None:
         query["image"] = image
-    hits = ponder.Index(index_dir or home() / "index.lance", ponder.load(model)).search(query, k)
+    encoder = ponder.load(model)
+    index = ponder.Index(index_dir or home() / "index.lance", encoder)
+    item = parse(query, "query")
+    [vector], [trace] = encoder.encode_query([item], think=think, return_trace=True)
+    if show_thoughts:
+        for line in _thought(trace):
+            stderr.print(line, soft_wrap=True, highlight=False, markup=False)
+    hits = index.nearest(vector, k)
     if as_json:
         stdout.out(json.dumps([hit.to_json() for hit in hits], indent=1), highlight=False)
     else:
@@ -61,6 +74,17 @@ def search(
         title = " + ".join([*([text] if text else []), *([str(image)] if image else [])])
         html.write_text(contact_sheet([(title, hits)]), encoding="utf-8", errors="replace")
         stderr.print(f"wrote {html}", soft_wrap=True, highlight=False, markup=False)
+
+
+def _thought(trace: Trace) -> Iterator[str]:
+    """Say what became of the query before it was embedded."""
+    gate = "" if trace.gate is None else f" (the gate gives a thought {trace.gate:.0%})"
+    if trace.thought is None:
+        yield f"no thought{gate}"
+        return
+    cut = ", cut" if trace.was_cut else ""
+    yield f"thought for {trace.thought_tokens} tokens, {trace.think_ms:.0f} ms{cut}{gate}:"
+    yield trace.thought
 
 
 def _table(hits: Sequence[Hit]) -> Table:

@@ -18,6 +18,7 @@ from ponder.engine.precision import Precision, dequantize, quantize, truncate
 from ponder.engine.scheduler import WINDOW_ITEMS, Budget, Scheduler
 from ponder.engine.trace import THINK_MODES, ThinkMode, Trace
 from ponder.engine.writing import GREEDY, Sampling, Writer
+from ponder.errors import ThinkModeError
 from ponder.items import Item, parse
 from ponder.model.saved import Saved, load_saved
 
@@ -119,16 +120,18 @@ class Model:
 
         Raises:
             ItemError: an item cannot be read; the message names it by its position.
-            ValueError: an argument is out of range, or the model cannot think.
+            ThinkModeError: the model cannot think, or has no gate to decide.
+            ValueError: an argument is out of range.
         """
         is_batch = isinstance(items, Iterable) and not isinstance(items, ONE_ITEM)
         values = list(items) if is_batch else [items]
         rows = np.empty((len(values), self.dim), dtype=np.float32)
         traces: list[Trace] = []
-        parsed = ((i, parse(value, f"item {i}")) for i, value in enumerate(values))
+        named = ((f"item {i}", value) for i, value in enumerate(values))
+        parsed = ((name, parse(value, name)) for name, value in named)
         results = self._stream(parsed, instruction or "", think, kind, sampling)
         with _progress(len(values), show_progress) as advance:
-            for i, (vector, trace) in results:
+            for i, (_, (vector, trace)) in enumerate(results):
                 rows[i] = vector
                 traces.append(trace)
                 advance()
@@ -208,10 +211,15 @@ class Model:
         thinker, readout = self._saved.thinker, self._saved.readout
         if thinker is None:
             if think != "never" or readout is None:
-                raise ValueError(f"think={think!r}: {self.name} has no reasoning adapter yet")
+                raise ThinkModeError(
+                    f"think={think!r}: {self.name} has no reasoning adapter; choose 'never', or "
+                    "train one"
+                )
             return lambda items: self._pool(items, readout)
         if think == "auto" and thinker.gate is None:
-            raise ValueError(f"think='auto': {self.name} has no gate yet; train one")
+            raise ThinkModeError(
+                f"think='auto': {self.name} has no gate; choose 'never' or 'always', or train one"
+            )
         config, tokenizer = thinker.config, self._backbone.processor.tokenizer
         writer = Writer(tokenizer, config.max_thought_tokens, sampling)
         return Scheduler(thinker, self._budget, think, config.thresholds[kind], writer).run

@@ -149,7 +149,7 @@ class Scheduler:
         if not _fits(lambda: self._read_all(rows)):
             if len(rows) == 1:
                 tokens = len(rows[0].item)
-                raise ItemError(f"item {rows[0].number}", f"no memory for its {tokens} tokens")
+                raise ItemError(rows[0].item.name, f"no memory for its {tokens} tokens")
             half = len(rows) // 2
             self._read(rows[:half])
             self._read(rows[half:])
@@ -229,7 +229,7 @@ class Scheduler:
     def _make_way(self, group: _Group) -> None:
         """Let half of a group wait, and from here on write fewer rows at a time."""
         if len(group.rows) == 1:
-            raise ItemError(f"item {group.rows[0].number}", "no memory for its thought")
+            raise ItemError(group.rows[0].item.name, "no memory for its thought")
         self._room = max(1, self._taken(group) // 2)
         self._waiting[:0] = group.split(len(group.rows) // 2)
 
@@ -243,7 +243,7 @@ class Scheduler:
         """Embed rows whose thoughts are done."""
         if not _fits(lambda: self._read_out_all(group)):
             if len(group.rows) == 1:
-                raise ItemError(f"item {group.rows[0].number}", "no memory to read its thought out")
+                raise ItemError(group.rows[0].item.name, "no memory to read its thought out")
             for half in group.split(len(group.rows) // 2):
                 self._read_out(half)
 

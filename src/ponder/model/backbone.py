@@ -31,6 +31,7 @@ class Prepared:
     """One item as a backbone reads it.
 
     Attributes:
+        name: what errors call it.
         input_ids: (T,) the whole prompt, picture placeholders and the opening of the model's own
             turn included.
         positions: (axes, T) of the tokens; three axes where a family has M-RoPE, else one.
@@ -40,6 +41,7 @@ class Prepared:
         thought: how many tokens, at the end, are those of a thought.
     """
 
+    name: str
     input_ids: Tensor
     positions: Tensor
     start: int
@@ -115,6 +117,7 @@ class Backbone:
         input_ids = features["input_ids"][0]
         before, after = self._template(item.instruction or instruction)
         return Prepared(
+            name,
             input_ids,
             positions(self.model, input_ids, features),
             start=before,

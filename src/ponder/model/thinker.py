@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import Cache
 
+from ponder.errors import ThinkModeError
 from ponder.model.adapters import Adapters
 from ponder.model.backbone import select
 from ponder.model.cache import GrowingLayer
@@ -291,10 +292,10 @@ class Thinker:
         """Return the gate's probabilities (B,) that a thought pays; `states` without a thought.
 
         Raises:
-            ValueError: there is no gate.
+            ThinkModeError: there is no gate.
         """
         if self.gate is None:
-            raise ValueError("think='auto' needs a gate, which this model has not: train one")
+            raise ThinkModeError("there is no gate yet; train one")
         probabilities: Tensor = self.gate(states.queries, states.last).sigmoid()
         return probabilities
 
