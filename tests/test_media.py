@@ -13,6 +13,7 @@ from ponder.media import (
     Limits,
     MediaError,
     check_size,
+    fit,
     read_frames,
     read_page,
     read_pages,
@@ -67,6 +68,17 @@ def test_a_large_picture_is_scaled_and_a_too_large_one_refused(tmp_path: Path) -
         check_size(11, Limits(max_bytes=10))
 
 
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+def test_a_small_side_gives_nearly_what_scaling_the_whole_picture_gives(
+    tmp_path: Path, suffix: str
+) -> None:
+    path = make_picture(tmp_path / f"a{suffix}", 1, (1000, 700))
+    small = read_picture(path, Limits(max_side=100))
+    whole = fit(read_picture(path), 100)
+    assert small.size == whole.size == (100, 70)
+    assert np.abs(np.asarray(small).astype(int) - np.asarray(whole)).mean() < 2
+
+
 def test_pages_have_pictures_and_words(tmp_path: Path) -> None:
     path = make_pdf(tmp_path / "a.pdf", ["one fish", "two fish"])
     pages = list(read_pages(path))
@@ -76,6 +88,7 @@ def test_pages_have_pictures_and_words(tmp_path: Path) -> None:
     ]
     assert pages[0].picture.size == (1024, 1024)
     assert np.asarray(read_page(path, 2)).tobytes() == np.asarray(pages[1].picture).tobytes()
+    assert read_page(path, 1, Limits(page_side=300, max_side=100)).size == (300, 300)
     with pytest.raises(MediaError, match="page 3 asked for, but the document has 2"):
         read_page(path, 3)
     with pytest.raises(MediaError, match="2 pages, over the limit of 1"):

@@ -42,8 +42,10 @@ class Limits:
     Attributes:
         max_bytes: size of the file itself.
         max_pixels: width x height of a picture as stored, before any scaling.
-        max_side: longer side of a decoded picture in pixels; larger ones are scaled down.
+        max_side: longer side of a decoded picture or frame in pixels; larger ones are scaled down,
+            which a JPEG does while it is decoded, for less.
         max_pages: pages of one PDF; a longer one is refused.
+        page_side: longer side of a rendered page in pixels.
         max_page_chars: characters of text taken from one page.
         max_frames: frames taken from one video, spread evenly.
         max_decoded_frames: frames decoded while seeking those.
@@ -53,6 +55,7 @@ class Limits:
     max_pixels: int = 100_000_000
     max_side: int = 1024
     max_pages: int = 2000
+    page_side: int = 1024
     max_page_chars: int = 4000
     max_frames: int = 8
     max_decoded_frames: int = 20_000
@@ -71,7 +74,7 @@ class Page:
 
     Attributes:
         number: from 1.
-        picture: RGB, its longer side `Limits.max_side` pixels.
+        picture: RGB, its longer side `Limits.page_side` pixels.
         text: the words it holds as text, at most `Limits.max_page_chars`; a scan has none.
     """
 
@@ -106,8 +109,8 @@ def read_picture(source: Path | bytes, limits: Limits = DEFAULT_LIMITS) -> Image
                 # JPEG can decode straight to a smaller size, at a fraction of the cost.
                 picture.draft("RGB", (limits.max_side, limits.max_side))
                 picture.load()
-                upright = ImageOps.exif_transpose(picture)
-                return fit(on_white(upright), limits.max_side)
+                ImageOps.exif_transpose(picture, in_place=True)  # else a copy, turned or not
+                return fit(on_white(picture), limits.max_side)
     except MediaError:
         raise
     except Image.DecompressionBombError:
@@ -251,7 +254,7 @@ def _render(pdf: Any, index: int, limits: Limits) -> Page:
         longer = max(width, height)
         if not (math.isfinite(longer) and min(width, height) > 0):
             raise MediaError(f"page {index + 1} has no size")
-        bitmap = page.render(scale=limits.max_side / longer)
+        bitmap = page.render(scale=limits.page_side / longer)
         try:
             picture: Image.Image = bitmap.to_pil().convert("RGB")
         finally:

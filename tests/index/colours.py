@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ponder.engine.trace import Trace
 from ponder.items import Item, parse
+from ponder.media import DEFAULT_LIMITS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
 COLOURS = {
     "red": (255, 0, 0),
@@ -30,17 +32,22 @@ class Colours:
         self.name = name
         self.dim = dim
         self.fingerprint = f"{zlib.crc32(f'{name} {dim}'.encode()):08x}" * 8
+        self.limits = DEFAULT_LIMITS
         self.embedded = 0
 
     def stream(
-        self, items: Iterable[tuple[Any, Item]], *, kind: str = "document"
-    ) -> Iterator[tuple[Any, np.ndarray]]:
+        self, items: Iterable[tuple[Any, Item]], *, kind: str = "document", think: str = "never"
+    ) -> Iterator[tuple[Any, np.ndarray, Trace]]:
+        """Embed; whatever is thought about is thought to be its own length."""
         for key, item in items:
             self.embedded += 1
-            yield key, self._embed(item)
+            thought = f"<think>{len(item.parts)}</think>" if think == "always" else None
+            trace = Trace("always" if thought else "never", thought=thought, thought_tokens=3)
+            yield key, self.vector(item), trace if thought else Trace("never")
 
-    def encode_query(self, items: Sequence[Any]) -> np.ndarray:
-        return np.stack([self._embed(parse(item, "item")) for item in items])
+    def vector(self, value: Any) -> np.ndarray:
+        """Return the vector of anything that can be parsed."""
+        return self._embed(parse(value, "item"))
 
     def _embed(self, item: Item) -> np.ndarray:
         vector = np.full(self.dim, 1e-3, dtype=np.float64)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from ponder.engine.trace import Trace
+
 
 class Slow(Colours):
     """Takes its time, and like a real model reads a window ahead of what it yields."""
@@ -25,18 +27,20 @@ class Slow(Colours):
         self._delay_s = delay_s
 
     def stream(
-        self, items: Iterable[tuple[Any, Any]], *, kind: str = "document"
-    ) -> Iterator[tuple[Any, np.ndarray]]:
+        self, items: Iterable[tuple[Any, Any]], **options: Any
+    ) -> Iterator[tuple[Any, np.ndarray, Trace]]:
         window = []
         for pair in items:
             window.append(pair)
             if len(window) == 7:
-                yield from self._slowly(window)
+                yield from self._slowly(window, options)
                 window = []
-        yield from self._slowly(window)
+        yield from self._slowly(window, options)
 
-    def _slowly(self, window: list[Any]) -> Iterator[tuple[Any, np.ndarray]]:
-        for pair in super().stream(window):
+    def _slowly(
+        self, window: list[Any], options: dict[str, Any]
+    ) -> Iterator[tuple[Any, np.ndarray, Trace]]:
+        for pair in super().stream(window, **options):
             time.sleep(self._delay_s)
             yield pair
 

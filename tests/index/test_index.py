@@ -4,6 +4,7 @@ import os
 import shutil
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from colours import Colours
@@ -13,13 +14,17 @@ from snapshots import snapshot
 from ponder.errors import FingerprintError, ItemError, PonderError
 from ponder.index.index import Index
 from ponder.index.store import LanceStore, held
+from ponder.items import parse
+from ponder.media import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
     from typing import Any
 
-    import numpy as np
+    from PIL import Image
+
+    from ponder.engine.trace import Trace
 
 
 def counts(report: Any) -> tuple[int, int, int, int, int]:
@@ -216,7 +221,7 @@ def test_another_model_is_refused_with_the_command_that_mends_it(
     with pytest.raises(FingerprintError, match=command):
         index.search("red")
     with pytest.raises(FingerprintError, match=command):
-        index.nearest(model.encode_query(["red"])[0])
+        index.nearest(model.vector("red"))
 
 
 def test_re_embedding_brings_an_index_to_another_model(
@@ -288,17 +293,17 @@ class Choosy(Colours):
     """Reads ahead like a real model, and refuses one file."""
 
     def stream(
-        self, items: Iterable[tuple[Any, Any]], *, kind: str = "document"
-    ) -> Iterator[tuple[Any, np.ndarray]]:
+        self, items: Iterable[tuple[Any, Any]], **options: Any
+    ) -> Iterator[tuple[Any, np.ndarray, Trace]]:
         window = []
         for key, item in items:
             if str(key).endswith("b.png"):
                 raise ItemError(str(key), "over the model's limit")
             window.append((key, item))
             if len(window) == 3:
-                yield from super().stream(window)
+                yield from super().stream(window, **options)
                 window = []
-        yield from super().stream(window)
+        yield from super().stream(window, **options)
 
 
 def test_a_file_the_model_refuses_is_skipped_and_the_others_are_indexed(tmp_path: Path) -> None:
@@ -320,3 +325,57 @@ def test_progress_reaches_the_total(folder: Path, tmp_path: Path, model: Colours
     index = Index(tmp_path / "x.lance", model)
     index.add(folder, tell=lambda done, total: told.append((done, total)))
     assert told == [(i + 1, 6) for i in range(6)]
+
+
+class Seeing(Colours):
+    """Looks at small pictures, and keeps them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.limits = Limits(max_side=200)
+        self.seen: list[Image.Image] = []
+
+    def stream(
+        self, items: Iterable[tuple[Any, Any]], **options: Any
+    ) -> Iterator[tuple[Any, np.ndarray, Trace]]:
+        for key, item in items:
+            self.seen += item.pictures
+            yield from super().stream([(key, item)], **options)
+
+
+def test_pictures_reach_the_model_no_larger_than_it_looks_at_them(
+    folder: Path, tmp_path: Path
+) -> None:
+    names = ["large.jpg", "large.png", "wide.webp"]
+    for seed, name in enumerate(names):
+        make_picture(folder / "deep" / "er" / name, seed, (900, 500))
+    model = Seeing()
+    index = Index(tmp_path / "x.lance", model)
+    index.add(folder)
+    sizes = [picture.size for picture in model.seen]
+    assert sizes.count((200, 111)) == 3
+    assert sizes.count((200, 200)) == 2  # the PDF's pages
+    assert max(map(max, sizes)) == 200
+    # What is searched with is read as what is searched.
+    for name in names:
+        path = folder / "deep" / "er" / name
+        picture = parse(path, name, model.limits).pictures[0]
+        assert picture.tobytes() in {seen.tobytes() for seen in model.seen}
+        hit = index.search(path, k=1)[0]
+        assert (hit.file, round(hit.score, 6)) == (path, 1)
+
+
+def test_thoughts_are_kept_beside_the_vectors(folder: Path, tmp_path: Path, model: Colours) -> None:
+    index = Index(tmp_path / "x.lance", model)
+    report = index.add(folder, think="always")
+    assert report.thought == report.embedded > 0
+    assert report.thought_tokens == 3 * report.thought
+    hits = index.search("red", k=3)
+    assert {hit.thought for hit in hits} <= {"<think>1</think>", "<think>2</think>"}
+    assert all(hit.to_json()["thought"] == hit.thought for hit in hits)
+    again = index.add(folder, think="never")  # what is unchanged keeps its thought
+    assert (again.embedded, again.thought) == (0, 0)
+    assert index.search("red", k=1)[0].thought == hits[0].thought
+    vector, trace = index.embed("red", think="always")
+    assert np.array_equal(vector, model.vector("red"))
+    assert trace.thought == "<think>1</think>"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from colours import Colours
 from file_samples import make_picture
 
+from ponder.engine.trace import Trace
 from ponder.errors import FingerprintError, ItemError, PonderError
 from ponder.index import jsonl
 from ponder.index.jsonl import EmbedReport, embed_jsonl
@@ -35,7 +37,7 @@ def test_rows_become_vectors_in_order(tmp_path: Path, model: Colours) -> None:
     assert table.column("line").to_pylist() == [1, 2, 3]
     assert json.loads(table.column("item")[2].as_py()) == {"text": ["b", "c"]}
     vectors = np.array(table.column("vector").to_pylist(), dtype=np.float32)
-    assert np.array_equal(vectors, model.encode_query(["red", picture, ("b", "c")]))
+    assert np.array_equal(vectors, [model.vector(item) for item in ("red", picture, ("b", "c"))])
     assert str(table.schema.field("vector").type) == "fixed_size_list<element: float>[128]"
     assert sorted(path.name for path in tmp_path.glob("*")) == [
         "errors.parquet",
@@ -80,9 +82,9 @@ class Interrupted(Colours):
     left = 25
 
     def stream(
-        self, items: Iterable[tuple[Any, Any]], *, kind: str = "document"
-    ) -> Iterator[tuple[Any, np.ndarray]]:
-        for pair in super().stream(items):
+        self, items: Iterable[tuple[Any, Any]], **options: Any
+    ) -> Iterator[tuple[Any, np.ndarray, Trace]]:
+        for pair in super().stream(items, **options):
             if not self.left:
                 raise KeyboardInterrupt
             self.left -= 1
@@ -125,12 +127,12 @@ def test_vectors_of_another_model_are_not_mixed_in(tmp_path: Path, model: Colour
 
 class Choosy(Colours):
     def stream(
-        self, items: Iterable[tuple[Any, Any]], *, kind: str = "document"
-    ) -> Iterator[tuple[Any, np.ndarray]]:
+        self, items: Iterable[tuple[Any, Any]], **options: Any
+    ) -> Iterator[tuple[Any, np.ndarray, Trace]]:
         for key, item in items:
             if item.texts == ("bad",):
                 raise ItemError(str(key), "over the limit")
-            yield from super().stream([(key, item)])
+            yield from super().stream([(key, item)], **options)
 
 
 def test_a_row_the_model_refuses_is_bad_and_the_others_go_on(tmp_path: Path) -> None:
@@ -147,3 +149,12 @@ def test_a_missing_source_is_an_error_and_an_empty_one_is_not(
         embed_jsonl(tmp_path / "in.jsonl", tmp_path / "out.parquet", model)
     embed_jsonl(write(tmp_path / "in.jsonl", []), tmp_path / "out.parquet", model)
     assert pq.read_table(tmp_path / "out.parquet").num_rows == 0
+
+
+def test_what_happened_to_a_row_is_written_beside_it(tmp_path: Path) -> None:
+    source = write(tmp_path / "in.jsonl", [{"text": "a"}, {"text": "b"}])
+    embed_jsonl(source, tmp_path / "out.parquet", Colours(), think="always")
+    table = pq.read_table(tmp_path / "out.parquet")
+    assert table.column("thought").to_pylist() == ["<think>1</think>"] * 2
+    assert table.column("mode").to_pylist() == ["always"] * 2
+    assert {field.name for field in fields(Trace)} <= set(table.column_names)

@@ -10,7 +10,9 @@ from ponder.index.sheet import contact_sheet
 
 
 def hit(**fields: object) -> Hit:
-    empty = dict.fromkeys(("page", "seconds", "first_line", "last_line", "thumbnail"))
+    empty = dict.fromkeys(
+        ("page", "seconds", "first_line", "last_line", "thumbnail", "gate", "thought")
+    )
     named = {"score": 0.5, "path": "/a/b.png", "file": Path("/a/b.png"), "kind": "picture"}
     return Hit(**{**named, "snippet": "", **empty, **fields})  # type: ignore[arg-type]
 
@@ -28,7 +30,7 @@ def test_a_sheet_holds_all_it_shows() -> None:
 def test_what_files_say_is_escaped() -> None:
     evil = '"><script>alert(1)</script>'
     page = contact_sheet(
-        [(evil, [hit(path=evil, snippet=evil), hit(snippet=evil, thumbnail=b"x")])]
+        [(evil, [hit(path=evil, snippet=evil), hit(snippet=evil, thumbnail=b"x", thought=evil)])]
     )
     assert "<script" not in page
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
 
+from ponder.engine.trace import ThinkMode  # noqa: TC001 (read at run time, for the command line)
+
 if TYPE_CHECKING:
     from ponder.eval.gallery import Task
     from ponder.eval.run import Scores
@@ -22,6 +24,7 @@ COLUMNS = {
     "ndcg@5": "nDCG@5",
     "queries": "queries",
     "candidates": "among",
+    "thought_tokens": "thought",
     "ms_per_item": "ms/item",
 }
 """Scores shown, and what their columns are called on an 80-column terminal."""
@@ -31,7 +34,7 @@ COLUMNS = {
 def gallery(
     *,
     split: Literal["dev", "test"] = "test",
-    think: Literal["never"] = "never",
+    think: ThinkMode = "never",
     model: str = "nano",
     part: Literal["demo", "full"] = "full",
     json_file: Annotated[Path | None, Parameter(name="--json")] = None,
@@ -40,7 +43,7 @@ def gallery(
 
     Args:
         split: `test` holds concepts no training has seen; choose recipes on `dev`.
-        think: whether to think before embedding.
+        think: which queries and candidates to think about before embedding.
         model: `nano` or a saved model's folder.
         part: of the Gallery; `full` is the one figures are reported on.
         json_file: write the scores there.
@@ -64,7 +67,7 @@ def gallery(
     def add(task: Task, scores: Scores) -> None:
         table.add_row(task.name, *(_show(column, scores[column]) for column in COLUMNS))
 
-    result = evaluate(load(model), tasks(folder, split), add)
+    result = evaluate(load(model), tasks(folder, split), add, think)
     stdout.print(table)
     result |= {"model": model, "think": think, "command": " ".join(["ponder", *sys.argv[1:]])}
     if json_file:
@@ -75,4 +78,4 @@ def gallery(
 def _show(column: str, value: float) -> str:
     if column in ("queries", "candidates"):
         return f"{value:,}"
-    return f"{value:.1f}" if column == "ms_per_item" else f"{100 * value:.1f} %"
+    return f"{value:.1f}" if column in ("ms_per_item", "thought_tokens") else f"{100 * value:.1f} %"

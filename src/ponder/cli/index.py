@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from ponder.engine.trace import ThinkMode  # noqa: TC001 (read at run time, for the command line)
 from ponder.home import home
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ def index(
     *paths: Path,
     index_dir: Annotated[Path | None, Parameter(name="--index")] = None,
     model: str = "nano",
+    think: ThinkMode = "never",
     re_embed: Annotated[bool, Parameter(negative=())] = False,
     strict: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
@@ -34,6 +36,8 @@ def index(
         index_dir: the index's folder; by default index.lance in ponder's cache folder
             ($PONDER_HOME).
         model: a model's name or folder.
+        think: which of what is embedded now to think about first; auto leaves it to the model's
+            gate. Thoughts are kept beside the vectors.
         re_embed: embed every file of the index again, with another model than before.
         strict: exit with 1 if anything was skipped.
     """
@@ -53,9 +57,9 @@ def index(
             display.update(task, completed=done, total=total)
 
         if re_embed:
-            report = ponder.Index.re_embed(folder, encoder, tell=tell)
+            report = ponder.Index.re_embed(folder, encoder, think=think, tell=tell)
         else:
-            report = ponder.Index(folder, encoder).add(paths, tell=tell)
+            report = ponder.Index(folder, encoder).add(paths, think=think, tell=tell)
     for line in _lines(report, folder, ERRORS):
         stdout.print(line, soft_wrap=True, highlight=False, markup=False)
     if strict and report.skipped:
@@ -74,6 +78,9 @@ def _lines(report: Report, folder: Path, errors: str) -> list[str]:
         f"{report.embedded} embedded in {report.seconds:.1f} s ({rate:.1f}/s) into "
         f"{printable(folder)}",
     ]
+    if report.thought:
+        each = report.thought_tokens / report.thought
+        lines.append(f"{report.thought} thought about first, {each:.0f} tokens each")
     if report.skipped:
         lines.append("Skipped:")
         lines += [

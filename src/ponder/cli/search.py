@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path  # noqa: TC003 (read at run time, for the command line)
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from ponder.engine.trace import ThinkMode  # noqa: TC001 (read at run time, for the command line)
 from ponder.home import home
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def search(
     html: Path | None = None,
     index_dir: Annotated[Path | None, Parameter(name="--index")] = None,
     model: str = "nano",
-    think: Literal["never", "always", "auto"] = "never",
+    think: ThinkMode = "never",
     show_thoughts: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
     """Search an index in words, by a picture, or by both together.
@@ -49,7 +50,6 @@ def search(
     from ponder.cli.console import stderr, stdout
     from ponder.errors import PonderError
     from ponder.index.sheet import contact_sheet
-    from ponder.items import parse
 
     if not text and image is None:
         raise PonderError("give words to search for, an --image, or both")
@@ -58,10 +58,8 @@ def search(
     query: dict[str, Any] = {"text": text} if text else {}
     if image is not None:
         query["image"] = image
-    encoder = ponder.load(model)
-    index = ponder.Index(index_dir or home() / "index.lance", encoder)
-    item = parse(query, "query")
-    [vector], [trace] = encoder.encode_query([item], think=think, return_trace=True)
+    index = ponder.Index(index_dir or home() / "index.lance", ponder.load(model))
+    vector, trace = index.embed(query, think=think)
     if show_thoughts:
         for line in _thought(trace):
             stderr.print(line, soft_wrap=True, highlight=False, markup=False)

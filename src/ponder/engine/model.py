@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,6 +21,7 @@ from ponder.engine.trace import THINK_MODES, ThinkMode, Trace
 from ponder.engine.writing import GREEDY, Sampling, Writer
 from ponder.errors import ThinkModeError
 from ponder.items import Item, parse
+from ponder.media import DEFAULT_LIMITS
 from ponder.model.saved import Saved, load_saved
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ponder.engine.scheduler import Result
+    from ponder.media import Limits
     from ponder.model.backbone import Prepared
     from ponder.model.readout import ReadOut
     from ponder.model.thinker import Kind
@@ -81,6 +84,12 @@ class Model:
         return self._saved.thinker is not None
 
     @property
+    def limits(self) -> Limits:
+        """Bounds on the media it reads; `max_side` is as large as it looks at pictures."""
+        side = self._backbone.picture_side
+        return replace(DEFAULT_LIMITS, max_side=side) if side else DEFAULT_LIMITS
+
+    @property
     def fingerprint(self) -> str:
         """Hex digest of weights, preprocessing and prompts."""
         return self._saved.fingerprint
@@ -128,7 +137,7 @@ class Model:
         rows = np.empty((len(values), self.dim), dtype=np.float32)
         traces: list[Trace] = []
         named = ((f"item {i}", value) for i, value in enumerate(values))
-        parsed = ((name, parse(value, name)) for name, value in named)
+        parsed = ((name, parse(value, name, self.limits)) for name, value in named)
         results = self._stream(parsed, instruction or "", think, kind, sampling)
         with _progress(len(values), show_progress) as advance:
             for i, (_, (vector, trace)) in enumerate(results):
@@ -163,7 +172,7 @@ class Model:
         *,
         kind: Kind = "document",
         think: ThinkMode = "never",
-    ) -> Iterator[tuple[K, NDArray[np.float32]]]:
+    ) -> Iterator[tuple[K, NDArray[np.float32], Trace]]:
         """Embed an endless stream of keyed items, a bounded window at a time.
 
         Args:
@@ -173,11 +182,11 @@ class Model:
             think: which of them to think about.
 
         Yields:
-            Pairs of the key and a unit vector (D,), in the order of the input.
+            The key, a unit vector (D,) and the trace, in the order of the input.
         """
         instruction = self._saved.instructions[kind]
-        for key, (vector, _) in self._stream(items, instruction, think, kind, GREEDY):
-            yield key, vector
+        for key, (vector, trace) in self._stream(items, instruction, think, kind, GREEDY):
+            yield key, vector, trace
 
     def _stream(
         self,

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     import numpy as np
     from numpy.typing import NDArray
 
+    from ponder.engine.trace import ThinkMode, Trace
     from ponder.items import Item
+    from ponder.media import Limits
 
 K = TypeVar("K")
 
@@ -30,10 +32,15 @@ class Encoder(Protocol):
     def dim(self) -> int:
         """Dimensions of its vectors."""
 
-    def stream(
-        self, items: Iterable[tuple[K, Item]], *, kind: Literal["query", "document"] = "document"
-    ) -> Iterator[tuple[K, NDArray[np.float32]]]:
-        """Embed lazily, yielding unit vectors (dim,) in the order of the items."""
+    @property
+    def limits(self) -> Limits:
+        """Bounds on the media it reads; `max_side` is as large as it looks at pictures."""
 
-    def encode_query(self, items: Sequence[Any], /) -> NDArray[Any]:
-        """Embed queries; (n, dim)."""
+    def stream(
+        self,
+        items: Iterable[tuple[K, Item]],
+        *,
+        kind: Literal["query", "document"] = "document",
+        think: ThinkMode = "never",
+    ) -> Iterator[tuple[K, NDArray[np.float32], Trace]]:
+        """Embed lazily, yielding keys, unit vectors (dim,) and traces in the order of the items."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ponder.index.rows import PLACE
+from ponder.index.rows import PLACE, THINKING
 
-HIT_COLUMNS = ("path", "raw_path", *PLACE)
+HIT_COLUMNS = ("path", "raw_path", *PLACE, *THINKING)
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,8 @@ class Hit:
         last_line: of a passage.
         snippet: first words of a passage or page.
         thumbnail: a JPEG of a picture, page or frame.
+        gate: the gate's probability that a thought pays; None where it was not asked.
+        thought: what the model wrote before it embedded it; None without one.
     """
 
     score: float
@@ -39,12 +41,14 @@ class Hit:
     last_line: int | None
     snippet: str
     thumbnail: bytes | None
+    gate: float | None
+    thought: str | None
 
     @classmethod
     def from_row(cls, row: dict[str, Any], score: float) -> Hit:
         """Make a hit of a row's `HIT_COLUMNS`."""
         file = Path(os.fsdecode(row["raw_path"]))
-        return cls(score, row["path"], file, *(row[name] for name in PLACE))
+        return cls(score, row["path"], file, *(row[name] for name in (*PLACE, *THINKING)))
 
     @property
     def where(self) -> str:
@@ -62,6 +66,6 @@ class Hit:
     def to_json(self) -> dict[str, Any]:
         """Return what JSON can hold of it: all but the thumbnail; places that fit only."""
         fields = {"score": round(self.score, 6), "path": self.path, "kind": self.kind}
-        places = ("page", "seconds", "first_line", "last_line")
+        places = ("page", "seconds", "first_line", "last_line", "gate", "thought")
         fields |= {name: getattr(self, name) for name in places if getattr(self, name) is not None}
         return fields | {"snippet": self.snippet}

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from ponder.engine.trace import ThinkMode, Trace
     from ponder.index.encoder import Encoder
 
     Tell = Callable[[int, int], None]
@@ -64,6 +65,7 @@ class Index:
         self,
         paths: Iterable[Path | str] | Path | str,
         *,
+        think: ThinkMode = "never",
         tell: Tell = _silent,
     ) -> Report:
         """Bring the index in line with files and folders.
@@ -75,33 +77,44 @@ class Index:
 
         Args:
             paths: files, and folders with all below them.
+            think: which of what is embedded now to think about first; what is unchanged stays.
             tell: called with (files done, files in all).
 
         Raises:
             PonderError: one of `paths` does not exist.
+            ThinkModeError: the model cannot think so.
             FingerprintError: the index holds vectors of another model.
         """
         given = [paths] if isinstance(paths, Path | str) else paths
         found = walk(map(Path, given))
-        report = _update(self._opened(create=True), self._model, found, self.path, tell)
+        report = _update(self._opened(create=True), self._model, found, self.path, think, tell)
         self._ranked()  # builds what searching needs now, not when somebody waits for an answer
         return report
 
-    def search(self, query: Any, k: int = 10) -> list[Hit]:
+    def search(self, query: Any, k: int = 10, *, think: ThinkMode = "never") -> list[Hit]:
         """Return the `k` rows nearest to a query, best first.
 
         Args:
             query: words, a picture, or both, in any form that `ponder.items.parse` takes.
             k: how many.
+            think: whether to think about the query first.
 
         Raises:
             ItemError: the query cannot be read.
+            ThinkModeError: the model cannot think so.
             PonderError: there is nothing in the index.
             FingerprintError: the index holds vectors of another model.
         """
+        vector, _ = self.embed(query, think=think)
+        return self.nearest(vector, k)
+
+    def embed(self, query: Any, *, think: ThinkMode = "never") -> tuple[NDArray[np.float32], Trace]:
+        """Return the vector (dim,) that `search` looks for, and its trace; errors as there."""
         self._opened()
-        vectors = self._model.encode_query([parse(query, "query")])
-        return self.nearest(vectors[0], k)
+        item = parse(query, "query", self._model.limits)
+        results = self._model.stream([("query", item)], kind="query", think=think)
+        [(_, vector, trace)] = results
+        return vector, trace
 
     def nearest(self, vector: NDArray[np.float32], k: int = 10) -> list[Hit]:
         """Return the `k` rows nearest to a unit vector (dim,) of the same model; as `search`."""
@@ -110,7 +123,9 @@ class Index:
         return [Hit.from_row(row, float(score)) for row, score in zip(rows, scores, strict=True)]
 
     @staticmethod
-    def re_embed(path: Path | str, model: Encoder, *, tell: Tell = _silent) -> Report:
+    def re_embed(
+        path: Path | str, model: Encoder, *, think: ThinkMode = "never", tell: Tell = _silent
+    ) -> Report:
         """Embed every file of an index again, with another model.
 
         The old vectors stay until the new ones are complete; a run that is killed goes on when it
@@ -131,7 +146,7 @@ class Index:
             except (OSError, PonderError):
                 found.gone += 1
         store = LanceStore(folder, model.fingerprint, model.name, model.dim)
-        report = _update(store, model, found, folder, tell)
+        report = _update(store, model, found, folder, think, tell)
         for table in old:
             drop(folder, table.fingerprint)
         return report
@@ -160,9 +175,11 @@ class Index:
         return self._ranking[1]
 
 
-def _update(store: LanceStore, model: Encoder, found: Found, folder: Path, tell: Tell) -> Report:
+def _update(
+    store: LanceStore, model: Encoder, found: Found, folder: Path, think: ThinkMode, tell: Tell
+) -> Report:
     with _alone(folder), Decoders() as decoders:
-        report = Ingest(store, store.schema, model, decoders, tell).run(found)
+        report = Ingest(store, store.schema, model, think, decoders, tell).run(found)
         write_errors(report.skipped, folder / ERRORS)
     return report
 

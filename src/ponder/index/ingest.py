@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from ponder.engine.trace import ThinkMode, Trace
     from ponder.index.decoders import Decoder, Decoders
     from ponder.index.encoder import Encoder
     from ponder.index.files import File, Found, Reader
@@ -48,7 +49,7 @@ class _Reading:
     file: File
     hash: str = ""
     is_copy: bool = False
-    units: list[tuple[Unit, NDArray[np.float32]]] = field(default_factory=list)
+    units: list[tuple[Unit, NDArray[np.float32], Trace]] = field(default_factory=list)
 
     @property
     def content(self) -> Content:
@@ -88,6 +89,7 @@ class Ingest:
         store: what it writes to.
         schema: the store's columns.
         model: what embeds.
+        think: which items it thinks about first.
         decoders: what reads.
         tell: called with (files done, files in all) whenever a file is done.
     """
@@ -97,12 +99,14 @@ class Ingest:
         store: Store,
         schema: pa.Schema,
         model: Encoder,
+        think: ThinkMode,
         decoders: Decoders,
         tell: Callable[[int, int], None],
     ) -> None:
         self._store = store
         self._schema = schema
         self._model = model
+        self._think = think
         self._decoders = decoders
         self._tell = tell
         self._report = Report()
@@ -153,12 +157,15 @@ class Ingest:
 
     def _embed(self, files: list[File], copies: list[_Reading]) -> None:
         current: _Reading | None = None
-        for place, vector in self._model.stream(self._items(files, copies)):
+        items = self._items(files, copies)
+        for place, vector, trace in self._model.stream(items, think=self._think):
             if current and place.reading is not current:
                 self._finish(current)
             current = place.reading
-            current.units.append((place.unit, vector))
+            current.units.append((place.unit, vector, trace))
             self._report.embedded += 1
+            self._report.thought += trace.thought is not None
+            self._report.thought_tokens += trace.thought_tokens
         if current:
             self._finish(current)
 
@@ -182,14 +189,14 @@ class Ingest:
     def _read(self, reading: _Reading, decoder: Decoder) -> Generator[tuple[Item, Unit]]:
         """Run in a decoder thread."""
         file = reading.file
-        check_size(file.size)
+        check_size(file.size, self._model.limits)
         with file.path.open("rb") as stream:
             reading.hash = hashlib.file_digest(stream, "sha256").hexdigest()
         with self._lock:
             reading.is_copy = reading.content in self._claimed
             self._claimed.add(reading.content)
         if not reading.is_copy:
-            yield from decoder.call(read_file, file.path, file.reader)
+            yield from decoder.call(read_file, file.path, file.reader, self._model.limits)
 
     def _finish(self, reading: _Reading) -> None:
         # The decoders run ahead: by the time a later file's vectors arrive, a failure is known.

@@ -26,11 +26,26 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from ponder.engine.trace import ThinkMode, Trace
     from ponder.index.decoders import Decoder
     from ponder.index.encoder import Encoder
     from ponder.items import Item
+    from ponder.media import Limits
 
 PART_ROWS = 512  # the most work that a kill can undo
+
+# The fields of a `Trace`.
+TRACE_COLUMNS = (
+    ("mode", pa.string()),
+    ("gate", pa.float32()),
+    ("thought", pa.string()),
+    ("was_cut", pa.bool_()),
+    ("context_tokens", pa.int32()),
+    ("thought_tokens", pa.int32()),
+    ("read_ms", pa.float32()),
+    ("think_ms", pa.float32()),
+    ("embed_ms", pa.float32()),
+)
 
 
 @dataclass(frozen=True)
@@ -57,20 +72,22 @@ def embed_jsonl(
     target: Path,
     model: Encoder,
     *,
+    think: ThinkMode = "never",
     tell: Callable[[int], None] = lambda done: None,
 ) -> EmbedReport:
     """Embed each line of a JSONL file into a row of a Parquet file.
 
     A line is an object with the keys of `ponder.items.KEYS` and an optional `id`, a string or a
     whole number; a line without one goes by its number. The columns are `id`, `line`, `item` (the
-    line's object without the id, as JSON) and `vector`. Rows keep the order of the lines. What is
-    finished, in `target` or in `target`.parts after a kill, is not embedded again. Bad lines go to
-    `errors.parquet` beside `target`.
+    line's object without the id, as JSON), those of a `Trace`, and `vector`. Rows keep the order of
+    the lines. What is finished, in `target` or in `target`.parts after a kill, is not embedded
+    again. Bad lines go to `errors.parquet` beside `target`.
 
     Args:
         source: the JSONL file; media paths in it are taken from the working folder.
         target: the Parquet file, there or not.
         model: what embeds.
+        think: which rows it thinks about first.
         tell: called with the number of rows done so far.
 
     Raises:
@@ -79,7 +96,7 @@ def embed_jsonl(
     """
     if not source.is_file():
         raise PonderError(f"no such file: {printable(source)}")
-    run = _Run(source, target, model)
+    run = _Run(source, target, model, think)
     with Decoders() as decoders:
         for done in run.embed(decoders):
             tell(done)
@@ -87,15 +104,15 @@ def embed_jsonl(
 
 
 class _Run:
-    def __init__(self, source: Path, target: Path, model: Encoder) -> None:
-        self._source, self._target, self._model = source, target, model
+    def __init__(self, source: Path, target: Path, model: Encoder, think: ThinkMode) -> None:
+        self._source, self._target, self._model, self._think = source, target, model, think
         self._parts = target.with_name(f"{target.name}.parts")
         self._embedded = 0
         self._bad: dict[int, str] = {}  # reasons by line
         columns = [("id", pa.string()), ("line", pa.int64()), ("item", pa.string())]
         vector = ("vector", pa.list_(pa.float32(), model.dim))
         notes = {"fingerprint": model.fingerprint, "model": model.name}
-        self._schema = pa.schema([*columns, vector]).with_metadata(notes)
+        self._schema = pa.schema([*columns, *TRACE_COLUMNS, vector]).with_metadata(notes)
         self._finished = {name for path in self._shards() for name in self._ids(path)}
         self._resumed = len(self._finished)
 
@@ -103,10 +120,10 @@ class _Run:
         """Write what is missing as parts; yields the number of rows done so far."""
         self._parts.mkdir(parents=True, exist_ok=True)
         while True:
-            held: list[tuple[_Row, NDArray[np.float32]]] = []
+            held: list[tuple[_Row, NDArray[np.float32], Trace]] = []
             try:
-                for row, vector in self._model.stream(self._items(decoders)):
-                    held.append((row, vector))
+                for result in self._model.stream(self._items(decoders), think=self._think):
+                    held.append(result)
                     yield len(self._finished) + len(held)
                     if len(held) == PART_ROWS:
                         self._write_part(held)
@@ -146,7 +163,7 @@ class _Run:
         return EmbedReport(self._embedded, self._resumed, len(lines))
 
     def _items(self, decoders: Decoders) -> Iterator[tuple[_Row, Item]]:
-        tasks = ((row, partial(_read, row)) for row in self._rows())
+        tasks = ((row, partial(_read, row, self._model.limits)) for row in self._rows())
         for row, values in decoders.stream(tasks):
             try:
                 for item in values:
@@ -188,13 +205,14 @@ class _Run:
         names: list[str] = pq.read_table(path, columns=["id"]).column("id").to_pylist()
         return names
 
-    def _write_part(self, held: list[tuple[_Row, NDArray[np.float32]]]) -> None:
-        rows = [row for row, _ in held]
-        vectors = np.concatenate([vector for _, vector in held]).astype(np.float32, copy=False)
+    def _write_part(self, held: list[tuple[_Row, NDArray[np.float32], Trace]]) -> None:
+        rows = [row for row, _, _ in held]
+        vectors = np.concatenate([vector for _, vector, _ in held]).astype(np.float32, copy=False)
         columns = {
             "id": [row.id for row in rows],
             "line": [row.line for row in rows],
             "item": [row.item for row in rows],
+            **{name: [getattr(trace, name) for _, _, trace in held] for name, _ in TRACE_COLUMNS},
             "vector": pa.FixedSizeListArray.from_arrays(pa.array(vectors), self._model.dim),
         }
         path = self._parts / f"{len(self._finished):012d}.parquet"  # names sort as they were made
@@ -216,9 +234,9 @@ def _parse(raw: bytes, line: int) -> _Row:
     return _Row(str(name), line, item)
 
 
-def _read(row: _Row, decoder: Decoder) -> Generator[Item]:
+def _read(row: _Row, limits: Limits, decoder: Decoder) -> Generator[Item]:
     """Run in a decoder thread."""
-    yield from decoder.call(read_item, json.loads(row.item), str(row))
+    yield from decoder.call(read_item, json.loads(row.item), str(row), limits)
 
 
 @contextmanager

@@ -27,6 +27,8 @@ class Report:
         forgotten: gone, or no longer readable.
         ignored: of kinds that ponder does not read, or hidden.
         embedded: units that went through the model.
+        thought: units it thought about first.
+        thought_tokens: how long those thoughts are together.
         skipped: what is not in the index though it lies under the paths, with the reason.
         seconds: how long the run took.
     """
@@ -37,6 +39,8 @@ class Report:
     forgotten: int = 0
     ignored: int = 0
     embedded: int = 0
+    thought: int = 0
+    thought_tokens: int = 0
     skipped: list[Skipped] = field(default_factory=list)
     seconds: float = 0.0
 

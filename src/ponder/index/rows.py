@@ -15,21 +15,25 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from ponder.engine.trace import Trace
     from ponder.index.files import File
     from ponder.index.units import Unit
 
 # Where in its file a row comes from and what it looks like: fields of a `Unit`, and of a `Hit`.
 PLACE = ("kind", "page", "seconds", "first_line", "last_line", "snippet", "thumbnail")
+# What the model made of it: fields of a `Trace`, and of a `Hit`.
+THINKING = ("gate", "thought")
 
 
 def make_rows(
-    embedded: Iterable[tuple[File, str, Sequence[tuple[Unit, NDArray[np.float32]]]]],
+    embedded: Iterable[tuple[File, str, Sequence[tuple[Unit, NDArray[np.float32], Trace]]]],
     schema: pa.Schema,
 ) -> pa.Table:
     """Return one row for each embedded unit of each file, in order.
 
     Args:
-        embedded: files, each with the hash of its content, and its units with their vectors.
+        embedded: files, each with the hash of its content, and its units with their vectors and
+            traces.
         schema: of the table.
     """
     columns: dict[str, list[Any]] = {name: [] for name in schema.names}
@@ -39,8 +43,10 @@ def make_rows(
             columns[name] += values
         columns["hash"] += [content_hash] * len(units)
         for name in PLACE:
-            columns[name] += [getattr(unit, name) for unit, _ in units]
-        vectors += [vector for _, vector in units]
+            columns[name] += [getattr(unit, name) for unit, _, _ in units]
+        for name in THINKING:
+            columns[name] += [getattr(trace, name) for _, _, trace in units]
+        vectors += [vector for _, vector, _ in units]
     flat = pa.array(np.concatenate(vectors).astype(np.float32, copy=False))
     size = schema.field("vector").type.list_size
     return pa.table(

@@ -64,6 +64,8 @@ def _card(hit: Hit) -> str:
         words = f"<small>{escape(hit.snippet)}</small>" if hit.snippet else ""
     else:
         view, words = f"<q>{escape(hit.snippet)}</q>", ""
+    if hit.thought:
+        words += f"<small>{escape(hit.thought)}</small>"
     place = f" · {hit.where}" if hit.where else ""
     return (
         f'<li><div class="view">{view}</div>'

@@ -51,6 +51,8 @@ def schema(dim: int) -> pa.Schema:
             ("first_line", pa.int32()),
             ("last_line", pa.int32()),
             ("snippet", pa.string()),
+            ("gate", pa.float32()),
+            ("thought", pa.string()),
             ("thumbnail", pa.binary()),
             ("vector", pa.list_(pa.float32(), dim)),
         ]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ponder.index.passages import read_text, split
 from ponder.items import Item, parse
-from ponder.media import DEFAULT_LIMITS, fit, read_frames, read_pages, read_picture
+from ponder.media import DEFAULT_LIMITS, Limits, fit, read_frames, read_pages, read_picture
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,26 +50,34 @@ class Unit:
     thumbnail: bytes | None = None
 
 
-def read_file(path: Path, reader: Reader) -> Iterator[tuple[Item, Unit]]:
+def read_file(
+    path: Path, reader: Reader, limits: Limits = DEFAULT_LIMITS
+) -> Iterator[tuple[Item, Unit]]:
     """Read a file, one item at a time.
+
+    Args:
+        path: of the file.
+        reader: what reads it.
+        limits: bounds; no item's picture is larger than `max_side`.
 
     Raises:
         MediaError: the file is broken, hostile, empty or over a limit.
         OSError: the file cannot be opened.
     """
     if reader == "picture":
-        picture = read_picture(path)
+        picture = read_picture(path, limits)
         yield Item((picture,)), Unit("picture", thumbnail=thumbnail(picture))
     elif reader == "document":
-        for page in read_pages(path):
+        for page in read_pages(path, limits):
             # The words are part of the item: a page is looked for by what it says, and few models
             # read small print off a picture. A scan has none and goes by its picture alone.
             words = snippet(page.text)
-            item = Item((page.picture, words) if words else (page.picture,))
+            picture = fit(page.picture, limits.max_side)
+            item = Item((picture, words) if words else (picture,))
             small = thumbnail(page.picture)
             yield item, Unit("page", page=page.number, snippet=words, thumbnail=small)
     elif reader == "video":
-        for seconds, picture in read_frames(path):
+        for seconds, picture in read_frames(path, limits):
             yield Item((picture,)), Unit("frame", seconds=seconds, thumbnail=thumbnail(picture))
     else:
         for passage in split(read_text(path), is_markdown=reader == "markdown"):
@@ -84,9 +92,9 @@ def read_file(path: Path, reader: Reader) -> Iterator[tuple[Item, Unit]]:
             )
 
 
-def read_item(value: Any, name: str) -> Iterator[Item]:
+def read_item(value: Any, name: str, limits: Limits = DEFAULT_LIMITS) -> Iterator[Item]:
     """Parse one loose value; errors as in `ponder.items.parse`."""
-    yield parse(value, name, DEFAULT_LIMITS)
+    yield parse(value, name, limits)
 
 
 def snippet(text: str) -> str:
@@ -98,9 +106,12 @@ def snippet(text: str) -> str:
 
 def thumbnail(picture: Image.Image) -> bytes:
     """Return a JPEG of the picture, at most `THUMBNAIL_SIDE` pixels a side."""
+    from PIL import Image
+
     # By whole steps first, which is several times as fast as filtering from the full size.
     steps = max(picture.size) // THUMBNAIL_SIDE
-    small = fit(picture.reduce(steps) if steps > 1 else picture, THUMBNAIL_SIDE)
+    small = picture.reduce(steps) if steps > 1 else picture.copy()
+    small.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BILINEAR)
     buffer = io.BytesIO()
     small.save(buffer, "JPEG", quality=80)
     return buffer.getvalue()

@@ -71,6 +71,8 @@ class Backbone:
         model: the model, in evaluation mode, no parameter of it trainable.
         processor: its processor; the chat template is the processor's own.
         source: what names the model for good: its name, and a revision or checksums.
+        picture_side: the side in pixels to which it scales every picture; None where that depends
+            on the picture.
         max_text_tokens: an item's text is cut to so many tokens; pictures never are.
     """
 
@@ -79,11 +81,13 @@ class Backbone:
         model: PreTrainedModel,
         processor: ProcessorMixin,
         source: dict[str, Any],
+        picture_side: int | None = None,
         max_text_tokens: int = 1024,
     ) -> None:
         self.model = model.eval().requires_grad_(False)
         self.processor = processor
         self.source = source
+        self.picture_side = picture_side
         self.max_text_tokens = max_text_tokens
         self._reserved = [
             token.content for token in processor.tokenizer.added_tokens_decoder.values()
