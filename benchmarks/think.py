@@ -7,7 +7,8 @@ The peer goes batch by batch: `generate` under the reasoning adapter until the b
 is done, then a second full pass over input and thought, then the read-out. For `auto` it first
 embeds everything without a thought to ask the gate. Both sides have the same weights in the same
 dtype, the same items in the same length-sorted batches, the same thoughts and the same read-out,
-and the vectors are compared. The peer's rows a batch are the best of a few.
+and the vectors are compared. The peer's rows a batch are the best of a few. `of always` is the
+peer's time for `always` over ours.
 
 The adapters are random (they cost what trained ones cost), so no thought would end by itself: each
 item's length is drawn from a log-normal distribution of median 32 tokens, cut at 128. `nano` runs
@@ -40,7 +41,7 @@ from transformers import (
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from machine import bandwidth, clock, matmul_rate
-from ponder.engine.model import CPU_BUDGET, GPU_BUDGET
+from ponder.engine.model import CPU_BUDGET, GPU_BUDGET, MERGED_BYTES
 from ponder.engine.scheduler import Scheduler
 from ponder.engine.writing import Draft, Writer
 from ponder.gallery import default_folder, read
@@ -237,21 +238,39 @@ def qwen(size: str) -> tuple[Thinker, list[Item]]:
     return thinker, items
 
 
-class Bench:
-    """The items, the weights, and a count of the tokens the language model is given."""
+def contenders(backbone: str) -> tuple[Thinker, Thinker, list[Item]]:
+    """Return ponder's thinker and the peer's, of the same weights, and the items.
 
-    def __init__(self, thinker: Thinker, items: Sequence[Item]) -> None:
-        self.thinker = thinker
+    Like `ponder.load`, ours merges the adapters of a small model; the peer leaves that to PEFT.
+    """
+
+    def made() -> tuple[Thinker, list[Item]]:
+        thinker, items = nano() if backbone == "nano" else qwen(backbone)
         torch.manual_seed(0)
         for parameter in [p for name in ADAPTERS for p in thinker.adapters.parameters(name)]:
             torch.nn.init.normal_(parameter, std=0.01)
+        return thinker, items
+
+    ours, items = made()
+    if ours.backbone.text_bytes > MERGED_BYTES:
+        return ours, ours, items
+    ours.adapters.merge()
+    return ours, made()[0], items
+
+
+class Bench:
+    """The items, the weights, and a count of the tokens the language model is given."""
+
+    def __init__(self, thinker: Thinker, other: Thinker, items: Sequence[Item]) -> None:
+        self.thinker, self.other = thinker, other
         self.items = [thinker.backbone.prepare(item, "item") for item in items]
         self.budget = CPU_BUDGET if thinker.backbone.device.type == "cpu" else GPU_BUDGET
         draw = np.random.default_rng(0).lognormal(np.log(32), 0.7, len(items))
         self.lengths = [int(length) for length in draw.clip(12, LONGEST)]
         self._tokens = 0
-        decoder = thinker.backbone.model.get_decoder()
-        decoder.register_forward_pre_hook(self._count, with_kwargs=True)
+        for one in {id(made): made for made in (thinker, other)}.values():
+            decoder = one.backbone.model.get_decoder()
+            decoder.register_forward_pre_hook(self._count, with_kwargs=True)
 
     def _count(self, _: Any, args: Any, kwargs: dict[str, Any]) -> None:
         self._tokens += kwargs["inputs_embeds"].shape[:2].numel()
@@ -282,23 +301,27 @@ def main() -> None:
     parser.add_argument("--backbone", choices=["nano", *QWEN], default="nano")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    thinker, items = nano() if options.backbone == "nano" else qwen(options.backbone)
-    bench = Bench(thinker, items[: options.items])
+    thinker, other, items = contenders(options.backbone)
+    bench = Bench(thinker, other, items[: options.items])
     gates = bench.gates()
-    bench.ours("never")  # warms both sides up
-    rows = min(PEER_ROWS, key=lambda n: bench.timed(lambda: peer_of(bench, n, None)).seconds)
+    bench.ours("never")  # warms up
+    trial = Bench(thinker, other, items[: max(PEER_ROWS)])
+    rows = min(PEER_ROWS, key=lambda n: trial.timed(lambda: peer_of(trial, n, None)).seconds)
     print(f"{len(bench.items)} items, thoughts of {np.mean(bench.lengths):.0f} tokens on average,")
     print(f"on {place()}; the peer takes {rows} rows a batch\n")
     print(
-        f"{'mode':<12}{'ours s':>9}{'peer s':>9}{'ratio':>7}{'ours tokens':>13}{'peer tokens':>13}"
+        f"{'mode':<12}{'ours s':>9}{'peer s':>9}{'ratio':>7}{'of always':>11}{'ours tokens':>13}"
+        f"{'peer tokens':>13}"
         f"{'largest difference':>20}"
     )
     never = bench.ours("never")
+    longest = 0.0  # of the peer, thinking always
     found: dict[str, dict[str, float]] = {"never": {"seconds": never.seconds}}
     modes = [("always", None)] + [(f"auto {rate:.0%}", threshold(gates, rate)) for rate in RATES]
     for name, at in modes:
         ours = bench.ours("always") if at is None else bench.ours("auto", at)
         peer = bench.timed(lambda at=at: peer_of(bench, rows, at))  # type: ignore[misc]
+        longest = longest or peer.seconds
         difference = float(np.abs(ours.vectors - peer.vectors).max())
         found[name] = {
             "seconds": ours.seconds,
@@ -309,8 +332,9 @@ def main() -> None:
         }
         print(
             f"{name:<12}{ours.seconds:>9.2f}{peer.seconds:>9.2f}"
-            f"{peer.seconds / ours.seconds:>7.2f}{ours.tokens:>13,}{peer.tokens:>13,}"
-            f"{difference:>20.1e}"
+            f"{peer.seconds / ours.seconds:>7.2f}{longest / ours.seconds:>11.2f}"
+            f"{ours.tokens:>13,}{peer.tokens:>13,}{difference:>20.1e}",
+            flush=True,
         )
     print(f"{'never':<12}{never.seconds:>9.2f}\n")
     found["floors"] = floors(bench)
@@ -360,7 +384,7 @@ def floors(bench: Bench, rows: int = 32, steps: int = 16) -> dict[str, float]:
 
 def peer_of(bench: Bench, rows: int, at: float | None) -> NDArray[np.float32]:
     """Run the peer."""
-    return Peer(bench.thinker, rows, bench.lengths).run(bench.items, at)
+    return Peer(bench.other, rows, bench.lengths).run(bench.items, at)
 
 
 def threshold(gates: NDArray[np.float64], rate: float) -> float:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ponder.engine.budget import Budget
 from ponder.engine.model import Model
-from ponder.engine.scheduler import Budget
 from ponder.errors import ItemError, ThinkModeError
 from ponder.items import Item
 
@@ -120,7 +120,7 @@ def test_a_stream_is_pulled_a_window_at_a_time(nano: Model) -> None:
 
     stream = Model(nano._saved, Budget(64, 256)).stream(source())
     first = [next(stream) for _ in range(3)]
-    assert [key for key, _ in first] == [0, 1, 2]
+    assert [key for key, _, _ in first] == [0, 1, 2]
     assert len(pulled) < 1000
     assert np.allclose(first[1][1], nano.encode_document("number 1"), atol=1e-4)
 

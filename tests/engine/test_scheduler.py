@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from ponder.engine.scheduler import Budget, Scheduler
+from ponder.engine.budget import Budget
+from ponder.engine.scheduler import Scheduler
 from ponder.engine.writing import GREEDY, Sampling, Writer
 from ponder.errors import ItemError
 from tests.families import FAMILIES

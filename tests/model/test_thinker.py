@@ -196,6 +196,14 @@ def test_switching_adapters_keeps_what_learns(qwen: Thinker) -> None:
         assert not any(p.requires_grad for p in qwen.adapters.parameters("reasoning"))
 
 
+def test_merged_adapters_give_the_same_vectors(made: Thinker) -> None:
+    expected = run(made, list(range(len(ITEMS))))
+    merged = thinker(made.backbone.model.config.model_type.replace("ponder_", ""))
+    merged.adapters.merge()
+    for one, other in zip(run(merged, list(range(len(ITEMS)))), expected, strict=True):
+        assert torch.allclose(one, other, atol=1e-4)
+
+
 def test_fresh_adapters_change_nothing() -> None:
     backbone = FAMILIES["llava"]()
     row = backbone.prepare(ITEMS[1], "item")

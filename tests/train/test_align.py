@@ -30,7 +30,7 @@ def backbone(tiny_nano: NanoForConditionalGeneration) -> Backbone:
     from ponder.model.pull import nano_folder
 
     tokenizer = AutoTokenizer.from_pretrained(nano_folder() / "language")
-    return Backbone(tiny_nano, NanoProcessor(NanoImageProcessor(), tokenizer, None, 5))
+    return Backbone(tiny_nano, NanoProcessor(NanoImageProcessor(), tokenizer, None, 5), {})
 
 
 def frozen(seed: int, hidden: int) -> tuple[Pictures, torch.Tensor]:

@@ -15,8 +15,9 @@ import torch
 from torch.nn import functional as F
 
 from ponder.engine.batching import ahead
+from ponder.engine.budget import WINDOW_ITEMS, Budget
 from ponder.engine.precision import Precision, dequantize, quantize, truncate
-from ponder.engine.scheduler import WINDOW_ITEMS, Budget, Scheduler
+from ponder.engine.scheduler import Scheduler
 from ponder.engine.trace import THINK_MODES, ThinkMode, Trace
 from ponder.engine.writing import GREEDY, Sampling, Writer
 from ponder.errors import ThinkModeError
@@ -42,6 +43,9 @@ ONE_ITEM = (str, bytes, bytearray, Path, Mapping, Item, tuple, np.ndarray)
 # layer's activations leave its cache; and rows enough of thoughts to share each step's weights.
 CPU_BUDGET = Budget(batch_tokens=2048, context_tokens=16384)
 GPU_BUDGET = Budget(batch_tokens=32768, context_tokens=131072)
+# Up to this size a language model's weights are kept once for each adapter, which spares the
+# adapters' time; a larger one has better use for the memory.
+MERGED_BYTES = 2**30
 LONG_WORK = 256  # items from which a terminal is shown a progress bar
 
 
@@ -286,4 +290,7 @@ def load(
         WeightsError: the folder is missing, incomplete or made for another backbone, or `nano` has
             not been pulled.
     """
-    return Model(load_saved(name_or_folder, adapters=adapters, dtype=dtype, device=device))
+    saved = load_saved(name_or_folder, adapters=adapters, dtype=dtype, device=device)
+    if saved.thinker is not None and saved.backbone.text_bytes <= MERGED_BYTES:
+        saved.thinker.adapters.merge()
+    return Model(saved)

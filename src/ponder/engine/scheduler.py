@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ponder.engine.batching import by_length, windows
 from ponder.engine.trace import ThinkMode, Trace
 from ponder.errors import ItemError
 from ponder.model.context import Context, join
@@ -26,37 +25,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from ponder.engine.budget import Budget
     from ponder.engine.writing import Draft, Writer
     from ponder.model.backbone import Prepared
     from ponder.model.thinker import States, Thinker
 
     Result = tuple[NDArray[np.float32], Trace]
 
-WINDOW_BATCHES = 8  # batches' worth of items among which lengths are matched
-WINDOW_ITEMS = 512  # at most; the next window is prepared while one is in the model
 REFILL = 0.75  # rows join those being written once these take less of their room than this
 READ_OUT_ROWS = 8  # finished thoughts that are read out together, at least
-
-
-@dataclass(frozen=True)
-class Budget:
-    """What bounds the memory.
-
-    Attributes:
-        batch_tokens: most tokens of one batch being read, padding included; a longer item is alone.
-        context_tokens: most tokens whose keys and values thoughts being written may come to hold.
-    """
-
-    batch_tokens: int
-    context_tokens: int
-
-    def batches(self, items: Iterable[Prepared]) -> Iterator[list[tuple[int, Prepared]]]:
-        """Yield batches of numbered items of similar length from an endless stream."""
-        limit = WINDOW_BATCHES * self.batch_tokens
-        least = limit // WINDOW_ITEMS
-        for window in windows(enumerate(items), lambda pair: max(least, len(pair[1])), limit):
-            for batch in by_length([len(item) for _, item in window], self.batch_tokens):
-                yield [window[i] for i in batch]
 
 
 @dataclass

@@ -11,6 +11,7 @@ from torch import Tensor
 from ponder.errors import ItemError
 from ponder.items import Item
 from ponder.model.families import join_media, positions
+from ponder.model.nano import NanoConfig
 from ponder.model.readout import Pooled
 from ponder.prompts import messages
 
@@ -105,6 +106,11 @@ class Backbone:
         device: torch.device = self.model.device
         return device
 
+    @property
+    def text_bytes(self) -> int:
+        """Size of the language model's weights."""
+        return sum(p.nbytes for p in self.model.get_decoder().parameters())
+
     def prepare(self, item: Item, name: str, instruction: str = "") -> Prepared:
         """Render the item with the chat template, tokenize it, and process its pictures.
 
@@ -128,6 +134,23 @@ class Backbone:
             stop=len(input_ids) - after,
             media={key: value for key, value in features.items() if key not in _PER_TOKEN},
         )
+
+    def see_ahead(self, batch: Sequence[Prepared]) -> list[Prepared]:
+        """Return the items with the tokens of their pictures in the place of pixels.
+
+        Whatever reads them spares the vision tower. Families that take no such tokens keep pixels.
+        """
+        if not isinstance(self.model.config, NanoConfig):
+            return list(batch)
+        with torch.inference_mode():
+            seen = self._see(batch)
+        pictures = [len(row.media["pixel_values"]) if row.media else 0 for row in batch]
+        return [
+            row
+            if tokens is None
+            else replace(row, media={"image_features": tokens.unflatten(0, (count, -1)).clone()})
+            for row, tokens, count in zip(batch, seen, pictures, strict=True)
+        ]
 
     def pool(self, batch: Sequence[Prepared], layers: Sequence[int]) -> Pooled:
         """Read one batch of items.

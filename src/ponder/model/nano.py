@@ -124,6 +124,7 @@ class NanoModel(NanoPreTrainedModel):
         past_key_values: Cache | None = None,
         inputs_embeds: Tensor | None = None,
         use_cache: bool | None = None,
+        image_features: Tensor | None = None,
         **kwargs: Any,
     ) -> BaseModelOutputWithPast:
         """Run the language model over tokens, picture placeholders replaced by picture tokens.
@@ -136,6 +137,8 @@ class NanoModel(NanoPreTrainedModel):
             past_key_values: the context so far.
             inputs_embeds: (B, T, hidden) instead of `input_ids`.
             use_cache: whether to return the cache.
+            image_features: (P, K, hidden), what `get_image_features` returned for the pictures,
+                instead of `pixel_values`.
             **kwargs: for the language model.
 
         Raises:
@@ -144,7 +147,9 @@ class NanoModel(NanoPreTrainedModel):
         if inputs_embeds is None:
             inputs_embeds = self.get_input_embeddings()(input_ids)
             if pixel_values is not None:
-                inputs_embeds = self._place(inputs_embeds, input_ids, pixel_values)
+                image_features = self.get_image_features(pixel_values)
+            if image_features is not None:
+                inputs_embeds = self._place(inputs_embeds, input_ids, image_features)
         output: BaseModelOutputWithPast = self.language_model(
             inputs_embeds=inputs_embeds,
             attention_mask=attention_mask,
@@ -155,8 +160,7 @@ class NanoModel(NanoPreTrainedModel):
         )
         return output
 
-    def _place(self, embeds: Tensor, input_ids: Tensor | None, pixel_values: Tensor) -> Tensor:
-        features = self.get_image_features(pixel_values)
+    def _place(self, embeds: Tensor, input_ids: Tensor | None, features: Tensor) -> Tensor:
         is_picture = input_ids == self.config.image_token_id  # (B, T)
         wanted, given = int(is_picture.sum()), features.shape[0] * features.shape[1]
         if wanted != given:

@@ -14,8 +14,9 @@ import torch
 from ponder.errors import WeightsError
 from ponder.model.adapters import ADAPTERS, WEIGHTS
 from ponder.model.gate import Gate
+from ponder.model.queries import Queries
 from ponder.model.tensors import read_pickled
-from ponder.model.thinker import Queries, ThinkerConfig
+from ponder.model.thinker import ThinkerConfig
 from ponder.packages import sha256
 
 if TYPE_CHECKING:

@@ -30,9 +30,10 @@ from ponder.model.nano import NanoConfig, NanoForConditionalGeneration
 from ponder.model.processor import CHAT_TEMPLATE, NanoImageProcessor, NanoProcessor
 from ponder.model.published import is_published, published_gate, published_queries, published_record
 from ponder.model.pull import nano_folder
+from ponder.model.queries import Queries
 from ponder.model.readout import ReadOut, ReadOutConfig
 from ponder.model.tensors import check_tensors, load_weights, read_tensors
-from ponder.model.thinker import Queries, Thinker, ThinkerConfig
+from ponder.model.thinker import Thinker, ThinkerConfig
 from ponder.model.vision import fold_batch_norm
 from ponder.packages import sha256
 

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from transformers import Cache
 
@@ -25,6 +25,7 @@ from ponder.model.cache import GrowingLayer
 from ponder.model.context import Context
 from ponder.model.families import MROPE, join_media
 from ponder.model.gate import Gate
+from ponder.model.queries import Queries
 from ponder.model.tally import Tally
 
 if TYPE_CHECKING:
@@ -74,29 +75,6 @@ class ThinkerConfig:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         return asdict(self)
-
-
-class Queries(nn.Module):
-    """The N learnable query vectors, and a map of their mean to another read-out's space.
-
-    Args:
-        count: N.
-        hidden_size: H, width of the backbone's states.
-        dim: of the space they are mapped to; None where their mean is the embedding.
-    """
-
-    def __init__(self, count: int, hidden_size: int, dim: int | None = None) -> None:
-        super().__init__()
-        self.vectors = nn.Parameter(torch.zeros(count, hidden_size))
-        self.projection = nn.Linear(hidden_size, dim, bias=False) if dim else None
-
-    def start(self, embeddings: Tensor) -> None:
-        """Draw the vectors as spread as token embeddings (V, H); let the map start at zero."""
-        with torch.no_grad():
-            drawn = torch.randn(self.vectors.shape)
-            self.vectors.copy_(drawn.to(self.vectors) * embeddings.float().std())
-            if self.projection is not None:
-                self.projection.weight.zero_()
 
 
 @dataclass(frozen=True)

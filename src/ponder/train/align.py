@@ -8,7 +8,6 @@ costs a fraction of a second on a CPU at any batch size.
 from __future__ import annotations
 
 import dataclasses
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,6 +22,7 @@ from ponder.model.saved import fastest_dtype, nano_backbone, save
 from ponder.train.frozen import Pictures, freeze
 from ponder.train.log import Run, plot, read_metrics
 from ponder.train.losses import info_nce, matryoshka
+from ponder.train.schedule import STEPS_APART, cosine
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 DEV_PICTURES = 500
 STANDARD_PICTURES = 2000  # pictures from which the features' means and spreads are taken
-STEPS_APART = 1_000_003  # keeps the random numbers of one seed's steps apart from the next seed's
 
 
 @dataclass(frozen=True)
@@ -223,7 +222,7 @@ def fit(
         if step % config.checkpoint_every == 0 and step > done:
             run.checkpoint(_state(aligner, optimizer, step))
         for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * _schedule(step, config.steps)
+            group["lr"] = config.learning_rate * cosine(step, config.steps)
         loss = aligner.loss(step)
         if not torch.isfinite(loss):
             raise PonderError(
@@ -241,13 +240,6 @@ def fit(
         report("train", step + 1, config.steps)
     run.checkpoint(_state(aligner, optimizer, config.steps) | {"scores": scores})
     return scores
-
-
-def _schedule(step: int, steps: int) -> float:
-    rising = max(1, steps // 10)
-    if step < rising:
-        return (step + 1) / rising
-    return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
 
 
 def _state(aligner: Aligner, optimizer: torch.optim.Optimizer, step: int) -> dict[str, Any]:

@@ -1,0 +1,231 @@
+"""The joint loss of Think When Needed over one batch of pairs, at any batch size.
+
+Language loss on the thoughts teaches the reasoning adapter; contrastive losses between embeddings
+with and without a thought teach the embedding adapter, the queries and the read-out. Embeddings of
+the whole batch, of all processes, are computed first without gradients; the contrastive loss then
+says what each one's gradient is, and small chunks are run again to carry it on (GradCache, Gao et
+al. 2021). So memory depends on the chunk, not on the batch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ponder.engine.batching import by_length
+from ponder.train.losses import matryoshka
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from accelerate import Accelerator
+
+    from ponder.model.backbone import Prepared
+    from ponder.model.thinker import Thinker
+
+
+@dataclass(frozen=True)
+class Side:
+    """Queries, or what is right for them.
+
+    Attributes:
+        rows: B items.
+        thoughts: the tokens of each one's thought.
+    """
+
+    rows: Sequence[Prepared]
+    thoughts: Sequence[Sequence[int]]
+
+
+@dataclass(frozen=True)
+class PairBatch:
+    """B queries and B positives.
+
+    Attributes:
+        queries: one side.
+        positives: the other, row by row.
+        group: (B,), rows of one group are not each other's negatives.
+    """
+
+    queries: Side
+    positives: Side
+    group: Tensor
+
+    @property
+    def rows(self) -> list[Prepared]:
+        """All items, queries first."""
+        return [*self.queries.rows, *self.positives.rows]
+
+    @property
+    def thoughts(self) -> list[Sequence[int]]:
+        """All thoughts, in the same order."""
+        return [*self.queries.thoughts, *self.positives.thoughts]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What each part of the loss counts.
+
+    Attributes:
+        language: of the thoughts' tokens.
+        think: between embeddings with a thought.
+        no_think: between embeddings without one.
+        mixed: between a query that thought and a positive that did not.
+    """
+
+    language: float = 1.0
+    think: float = 1.0
+    no_think: float = 1.0
+    mixed: float = 0.5
+
+
+class JointLoss:
+    """Computes the loss and leaves its gradients in the parameters.
+
+    Args:
+        thinker: what learns.
+        accelerator: the processes that share a batch.
+        temperature: of the contrastive losses.
+        dims: prefixes of the embedding that learn to work alone.
+        weights: of the parts.
+        chunk_tokens: most tokens of the rows that are run at once with gradients.
+    """
+
+    def __init__(
+        self,
+        thinker: Thinker,
+        accelerator: Accelerator,
+        temperature: float,
+        dims: Sequence[int],
+        weights: Weights,
+        chunk_tokens: int,
+    ) -> None:
+        self._thinker = thinker
+        self._accelerator = accelerator
+        self._temperature = temperature
+        self._dims = dims
+        self._weights = weights
+        self._chunk_tokens = chunk_tokens
+
+    def backward(self, batch: PairBatch, seed: int) -> dict[str, float]:
+        """Add the gradients of one batch; return its losses.
+
+        Every process adds its own rows' share of the joint batch's gradient, so the shares must be
+        summed over the processes, not averaged.
+
+        Args:
+            batch: this process's pairs.
+            seed: of the dropout, which both passes must share.
+        """
+        rows, thoughts = batch.rows, batch.thoughts
+        chunks = list(self._chunks(rows, thoughts))
+        plain, thought = self._embed_all(rows, thoughts, chunks, seed)
+        losses, by_plain, by_thought = self._contrast(plain, thought, batch.group)
+        written = torch.tensor(float(sum(map(len, thoughts))), device=plain.device)
+        total = self._accelerator.reduce(written, "sum")
+        language = 0.0
+        for number, chunk in enumerate(chunks):
+            torch.manual_seed(seed + number)
+            some = [rows[i] for i in chunk], [thoughts[i] for i in chunk]
+            no_think, with_think, tokens = self._run(*some)
+            carried = (no_think * by_plain[chunk]).sum() + (with_think * by_thought[chunk]).sum()
+            (self._weights.language * tokens / total + carried).backward()
+            language += float(tokens.detach())
+        return {"language": language / float(written), **losses}
+
+    def embed(self, batch: PairBatch) -> tuple[Tensor, Tensor]:
+        """Return unit embeddings (2 B, D) without and with thoughts, queries before positives."""
+        chunks = list(self._chunks(batch.rows, batch.thoughts))
+        return self._embed_all(batch.rows, batch.thoughts, chunks, seed=0)
+
+    def _embed_all(
+        self,
+        rows: Sequence[Prepared],
+        thoughts: Sequence[Sequence[int]],
+        chunks: Sequence[list[int]],
+        seed: int,
+    ) -> tuple[Tensor, Tensor]:
+        device = self._thinker.backbone.device
+        plain = torch.empty(len(rows), self._thinker.dim, device=device)
+        thought = torch.empty_like(plain)
+        with torch.no_grad():
+            for number, chunk in enumerate(chunks):
+                torch.manual_seed(seed + number)
+                some = [rows[i] for i in chunk], [thoughts[i] for i in chunk]
+                plain[chunk], thought[chunk], _ = self._run(*some, with_language=False)
+        return plain, thought
+
+    def _run(
+        self,
+        rows: Sequence[Prepared],
+        thoughts: Sequence[Sequence[int]],
+        with_language: bool = True,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return embeddings without and with thoughts, and the summed loss of their tokens."""
+        thinker = self._thinker
+        context = thinker.read(rows)
+        before = context.last
+        plain = thinker.embed(thinker.read_out(context, rows))
+        context, states = thinker.extend(context, thoughts)
+        thought = thinker.embed(thinker.read_out(context, rows, thoughts))
+        loss = torch.zeros((), device=plain.device)
+        if with_language:
+            loss = self._language(before, states, thoughts)
+        return plain, thought, loss
+
+    def _language(
+        self, before: Tensor, states: Tensor, thoughts: Sequence[Sequence[int]]
+    ) -> Tensor:
+        """Return the cross-entropy of the thoughts' tokens, summed.
+
+        Args:
+            before: (B, H), what the first token is predicted from.
+            states: (B, t, H), each row's at the end of its own.
+            thoughts: the tokens.
+        """
+        longest = states.shape[1]
+        predicting: list[Tensor] = []
+        wanted: list[int] = []
+        for i, thought in enumerate(thoughts):
+            start = longest - len(thought)
+            predicting += [before[i : i + 1], states[i, start : longest - 1]]
+            wanted += thought
+        scores = self._thinker.logits(torch.cat(predicting)).float()  # (tokens, V)
+        target = torch.tensor(wanted, device=scores.device)
+        return F.cross_entropy(scores, target, reduction="sum")
+
+    def _contrast(
+        self, plain: Tensor, thought: Tensor, group: Tensor
+    ) -> tuple[dict[str, float], Tensor, Tensor]:
+        """Return the losses over the joint batch, and their gradients on this process's rows."""
+        accelerator, weights = self._accelerator, self._weights
+        sides = [part.chunk(2) for part in (plain, thought)]
+        # (queries, positives) without a thought, then with one
+        parts = [accelerator.gather(part).requires_grad_() for pair in sides for part in pair]
+        groups = accelerator.gather(group.to(plain.device))
+        queries, positives, thinking, thought_of = parts
+
+        def contrast(a: Tensor, b: Tensor) -> Tensor:
+            return matryoshka(a, b, groups, self._temperature, self._dims)
+
+        losses = {
+            "think": contrast(thinking, thought_of),
+            "no_think": contrast(queries, positives),
+            "mixed": contrast(thinking, positives),
+        }
+        total = sum(getattr(weights, name) * loss for name, loss in losses.items())
+        gradients = torch.autograd.grad(total, parts, materialize_grads=True)
+        start = accelerator.process_index * len(group)
+        own = [gradient[start : start + len(group)] for gradient in gradients]
+        values = {name: float(loss.detach()) for name, loss in losses.items()}
+        return values, torch.cat(own[:2]), torch.cat(own[2:])
+
+    def _chunks(
+        self, rows: Sequence[Prepared], thoughts: Sequence[Sequence[int]]
+    ) -> Iterator[list[int]]:
+        lengths = [len(row) + len(thought) for row, thought in zip(rows, thoughts, strict=True)]
+        return by_length(lengths, self._chunk_tokens)

@@ -1,0 +1,144 @@
+"""The joint loss: chunks and processes change no gradient, and each part reaches its own side."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState, PartialState
+from torch import multiprocessing
+
+from ponder.model.adapters import ADAPTERS
+from ponder.train.joint import JointLoss, PairBatch, Side, Weights
+from ponder.train.losses import matryoshka
+from tests.thinkers import ITEMS, thinker
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ponder.model.thinker import Thinker
+
+THOUGHTS = [[30, 31, 32], [33, 34], [35, 36, 37, 38], [39], [40, 41], [42, 43, 44]]
+DIMS = (64, 16)
+EVEN = Weights()
+GROUP = torch.tensor([0, 1, 0, 2])
+
+
+def learner(family: str) -> Thinker:
+    made = thinker(family)
+    made.adapters.train(*ADAPTERS)
+    return made
+
+
+def parameters(made: Thinker) -> dict[str, torch.nn.Parameter]:
+    found = {
+        f"{name} {i}": p for name in ADAPTERS for i, p in enumerate(made.adapters.parameters(name))
+    }
+    return found | {"queries": made.queries.vectors}
+
+
+def pairs(made: Thinker, numbers: list[int]) -> PairBatch:
+    rows = [made.backbone.prepare(item, "item") for item in ITEMS]
+    count = len(ITEMS)
+    return PairBatch(
+        Side([rows[i] for i in numbers], [THOUGHTS[i] for i in numbers]),
+        Side(
+            [rows[(i + 2) % count] for i in numbers], [THOUGHTS[(i + 3) % count] for i in numbers]
+        ),
+        GROUP[numbers],
+    )
+
+
+def gradients(
+    made: Thinker, batch: PairBatch, chunk_tokens: int, weights: Weights = EVEN
+) -> dict[str, torch.Tensor]:
+    for parameter in parameters(made).values():
+        parameter.grad = None
+    loss = JointLoss(made, Accelerator(cpu=True), 0.1, DIMS, weights, chunk_tokens)
+    loss.backward(batch, seed=0)
+    return {
+        name: torch.zeros_like(p) if p.grad is None else p.grad.clone()
+        for name, p in parameters(made).items()
+    }
+
+
+@pytest.mark.parametrize("family", ["qwen3_vl", "llava"])
+def test_chunks_change_no_gradient(family: str) -> None:
+    made = learner(family)
+    batch = pairs(made, [0, 1, 2, 3])
+    whole = gradients(made, batch, chunk_tokens=10_000)
+    parts = gradients(made, batch, chunk_tokens=40)
+    for name, gradient in whole.items():
+        assert gradient.abs().max() > 0
+        assert torch.allclose(gradient, parts[name], rtol=1e-3, atol=1e-6), name
+
+
+def test_it_is_the_gradient_of_the_plain_loss() -> None:
+    """The loss written down in one piece, without a cache, has the same gradients."""
+    made = learner("llava")
+    batch = pairs(made, [0, 1, 2, 3])
+    got = gradients(made, batch, chunk_tokens=40)
+    rows = [*batch.queries.rows, *batch.positives.rows]
+    thoughts = [*batch.queries.thoughts, *batch.positives.thoughts]
+    plain, thought, language = [], [], []
+    for row, ids in zip(rows, thoughts, strict=True):
+        context = made.read([row])
+        plain.append(made.embed(made.read_out(context, [row])))
+        states = [context.last[0]]
+        context, more = made.extend(context, [ids])
+        states += list(more[0, :-1])
+        thought.append(made.embed(made.read_out(context, [row], [ids])))
+        logits = made.logits(torch.stack(states))
+        language.append(
+            torch.nn.functional.cross_entropy(logits, torch.tensor(ids), reduction="sum")
+        )
+    e, z = torch.cat(plain), torch.cat(thought)
+    loss = sum(language) / sum(map(len, thoughts))
+    for weight, a, b in ((1.0, z[:4], z[4:]), (1.0, e[:4], e[4:]), (0.5, z[:4], e[4:])):
+        loss = loss + weight * matryoshka(a, b, batch.group, 0.1, DIMS)
+    expected = torch.autograd.grad(loss, list(parameters(made).values()))
+    for (name, gradient), other in zip(got.items(), expected, strict=True):
+        assert torch.allclose(gradient, other, rtol=1e-3, atol=1e-6), name
+
+
+def test_each_loss_teaches_its_own_side() -> None:
+    made = learner("llava")
+    batch = pairs(made, [0, 1, 2, 3])
+    language = gradients(made, batch, 10_000, Weights(1, 0, 0, 0))
+    contrast = gradients(made, batch, 10_000, Weights(0, 1, 1, 1))
+    for name in language:
+        teaches_reasoning = name.startswith("reasoning")
+        assert (language[name].abs().max() > 0) == teaches_reasoning
+        assert (contrast[name].abs().max() > 0) != teaches_reasoning
+
+
+def _one_process(rank: int, folder: Path) -> None:
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29531", "WORLD_SIZE": "2"}
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "OMP_NUM_THREADS": "1"}
+    accelerator = Accelerator(cpu=True)
+    made = learner("llava")
+    numbers = [[0, 1], [2, 3]][rank]
+    loss = JointLoss(made, accelerator, 0.1, DIMS, Weights(), 10_000)
+    losses = loss.backward(pairs(made, numbers), seed=0)
+    summed = {
+        name: accelerator.reduce(p.grad, "sum")
+        for name, p in parameters(made).items()
+        if p.grad is not None
+    }
+    if rank == 0:
+        torch.save({"gradients": summed, "losses": losses}, folder / "joint.pt")
+    torch.distributed.destroy_process_group()
+
+
+def test_two_processes_equal_one_with_the_joint_batch(tmp_path: Path) -> None:
+    multiprocessing.spawn(_one_process, (tmp_path,), nprocs=2)
+    joint = torch.load(tmp_path / "joint.pt", weights_only=True)
+    AcceleratorState._reset_state()
+    PartialState._reset_state()
+    made = learner("llava")
+    alone = gradients(made, pairs(made, [0, 1, 2, 3]), 10_000)
+    for name, gradient in joint["gradients"].items():
+        assert torch.allclose(gradient, alone[name], rtol=1e-3, atol=1e-6), name
