@@ -23,6 +23,7 @@ app.command(
 )
 app.command("ponder.cli.show:show", name="show", help="Print what a saved model is made of.")
 app.command("ponder.cli.train:app", name="train", help="Train the parts ponder adds.")
+app.command("ponder.cli.annotate:annotate", name="annotate", help="Write thoughts for pairs.")
 app.command("ponder.cli.eval:app", name="eval", help="Measure retrieval quality.")
 
 
@@ -33,9 +34,11 @@ def main() -> None:
     try:
         app()
     except PonderError as error:
+        from rich.markup import escape
+
         from ponder.cli.console import stderr
 
-        stderr.print(f"[bold red]error:[/] {error}", highlight=False, soft_wrap=True)
+        stderr.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
