@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
-from ponder.eval.gallery import CANDIDATES, tasks
+from ponder.eval.gallery import CANDIDATES, built_tasks, tasks
 from ponder.gallery.shards import SCHEMA, write
+from ponder.gallery.tasks.schema import VERSION, Candidate, PictureStore, Query, Task, write_task
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,3 +68,33 @@ def test_the_same_folder_gives_the_same_tasks(gallery: Path) -> None:
     first, second = tasks(gallery, "test"), tasks(gallery, "test")
     assert [task.ids for task in first] == [task.ids for task in second]
     assert np.array_equal(first[0].right, second[0].right)
+
+
+def test_a_built_task_gives_items_and_where_the_right_one_stands(tmp_path: Path) -> None:
+    query = Query(
+        id="q",
+        concept="x",
+        part="hard",
+        right="b",
+        text="Whose?",
+        picture=b"p",
+        instruction="Find.",
+    )
+    bare = Query(id="r", concept="x", part="easy", right="a", text="words.png")
+    candidates = [Candidate("a", "x", text="one"), Candidate("b", "y", picture=b"two")]
+    pictures = PictureStore()
+    write_task(tmp_path / "flag", {"dev": Task([query, bare], candidates)}, pictures)
+    pictures.write(tmp_path / "pictures")
+    (tmp_path / "manifest.json").write_text(json.dumps({"version": VERSION}))
+    (task,) = built_tasks(tmp_path, ["flag"], "dev")
+    assert task.queries == [{"image": b"p", "text": "Whose?", "instruction": "Find."}, "words.png"]
+    assert task.candidates == ["one", b"two"]
+    assert task.right.tolist() == [1, 0]
+    assert task.ids == ["q", "r"]
+
+
+def test_published_choices_do_not_move(gallery: Path) -> None:
+    to_picture, _, cross = tasks(gallery, "test")
+    # Results that were published are of these; another order of drawing is another task.
+    assert to_picture.ids[:4] == ["google/1F6AF", "openmoji/1F6E4", "google/1F6BD", "google/1F719"]
+    assert cross.ids[:4] == ["google/1F7D0", "google/1F76B", "google/1F688", "google/1F77C"]

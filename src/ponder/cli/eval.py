@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import App, Parameter
 
 from ponder.engine.trace import ThinkMode  # noqa: TC001 (read at run time, for the command line)
+from ponder.errors import PonderError
 
 if TYPE_CHECKING:
     from ponder.eval.gallery import Task
@@ -37,15 +38,20 @@ def gallery(
     think: ThinkMode = "never",
     model: str = "nano",
     part: Literal["demo", "full"] = "full",
+    tasks: str = "",
     json_file: Annotated[Path | None, Parameter(name="--json")] = None,
 ) -> None:
     """Measure a model on the Gallery: captions to pictures, pictures to captions, style to style.
+
+    With `--tasks`, also on what needs thought: changes, languages, flags, clocks, charts, pages.
 
     Args:
         split: `test` holds concepts no training has seen; choose recipes on `dev`.
         think: which queries and candidates to think about before embedding.
         model: `nano` or a saved model's folder.
         part: of the Gallery; `full` is the one figures are reported on.
+        tasks: `all`, or names with commas between; built first if they are not there, which needs
+            a Debian system. By default the three that the Gallery alone is enough for.
         json_file: write the scores there.
     """
     from rich import box
@@ -53,12 +59,22 @@ def gallery(
 
     from ponder.cli.console import stages, stdout
     from ponder.engine.model import load
-    from ponder.eval.gallery import tasks
+    from ponder.eval.gallery import built_tasks
+    from ponder.eval.gallery import tasks as plain_tasks
     from ponder.eval.run import evaluate
     from ponder.gallery import build, default_folder
+    from ponder.gallery.tasks import TASKS, build_tasks
+    from ponder.gallery.tasks import default_folder as tasks_folder
 
+    names = TASKS if tasks == "all" else tuple(name for name in tasks.split(",") if name)
+    if unknown := sorted(set(names) - set(TASKS)):
+        raise PonderError(f"no task {unknown[0]!r}; the tasks are {', '.join(TASKS)}")
+    if names and part != "full":
+        raise PonderError("--tasks needs --part full")
     with stages() as report:
         folder = build(part, default_folder(part), report)
+        built = build_tasks(folder, tasks_folder(), report) if names else None
+    chosen = built_tasks(built, names, split) if built else plain_tasks(folder, split)
     table = Table(title=f"Gallery {split}, {model}, think={think}", box=box.SIMPLE_HEAD)
     table.add_column("task")
     for name in COLUMNS.values():
@@ -67,7 +83,7 @@ def gallery(
     def add(task: Task, scores: Scores) -> None:
         table.add_row(task.name, *(_show(column, scores[column]) for column in COLUMNS))
 
-    result = evaluate(load(model), tasks(folder, split), add, think)
+    result = evaluate(load(model), chosen, add, think)
     stdout.print(table)
     result |= {"model": model, "think": think, "command": " ".join(["ponder", *sys.argv[1:]])}
     if json_file:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import random
-from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ponder.gallery import read
+from ponder.gallery.tasks import read_task
+from ponder.gallery.tasks.pictures import one_a_concept, plain, twins
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from ponder.gallery.concepts import Split
 
 CANDIDATES = 500
-SEED = 0
 COLUMNS = ("id", "concept", "variant", "picture", "caption", "style")
 
 
@@ -32,7 +32,7 @@ class Task:
         queries: what is searched for.
         candidates: what is searched.
         right: (Q,) position of each query's one right candidate.
-        ids: of the Gallery's rows behind the queries.
+        ids: of the queries; of the Gallery's rows where each query is one.
     """
 
     name: str
@@ -43,61 +43,70 @@ class Task:
 
 
 def tasks(folder: Path, split: Split) -> list[Task]:
-    """Return the tasks of one split of a built Gallery; the same folder gives the same tasks.
+    """Return three tasks of one split of a built Gallery; the same folder gives the same tasks.
 
     `caption_to_picture` and `picture_to_caption` pair 500 concepts' pictures and English names, one
     picture a concept, no name twice. `cross_style` looks for Google's emoji of a concept among the
-    OpenMoji pictures.
+    OpenMoji pictures. None needs more than the Gallery itself.
     """
-    rows = [row for row in read(folder, split, COLUMNS).to_pylist() if not row["variant"]]
-    pairs = _one_a_concept(rows)[:CANDIDATES]
+    rows = plain(read(folder, split, COLUMNS).to_pylist())
+    pairs = one_a_concept(rows)[:CANDIDATES]
     captions = [row["caption"] for row in pairs]
     pictures = [row["picture"] for row in pairs]
     ids = [row["id"] for row in pairs]
     diagonal = np.arange(len(pairs))
-    twins = _twins(rows)[:CANDIDATES]
+    styles = twins(rows)[:CANDIDATES]
     return [
         Task("caption_to_picture", captions, pictures, diagonal, ids),
         Task("picture_to_caption", pictures, captions, diagonal, ids),
         Task(
             "cross_style",
-            [google["picture"] for google, _ in twins],
-            [openmoji["picture"] for _, openmoji in twins],
-            np.arange(len(twins)),
-            [google["id"] for google, _ in twins],
+            [google["picture"] for google, _ in styles],
+            [openmoji["picture"] for _, openmoji in styles],
+            np.arange(len(styles)),
+            [google["id"] for google, _ in styles],
         ),
     ]
 
 
-def _one_a_concept(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Choose one picture of each concept, in a fixed random order, no caption twice."""
-    by_concept: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for row in rows:
-        by_concept[row["concept"]].append(row)
-    draw = random.Random(SEED)
-    chosen = [draw.choice(by_concept[concept]) for concept in sorted(by_concept)]
-    draw.shuffle(chosen)
-    names: set[str] = set()
-    distinct = []
-    for row in chosen:
-        if row["caption"].casefold() not in names:
-            names.add(row["caption"].casefold())
-            distinct.append(row)
-    return distinct
+def built_tasks(folder: Path, names: Sequence[str], split: Split) -> list[Task]:
+    """Return tasks of one split as `ponder gallery --tasks` built them.
+
+    Args:
+        folder: what `build_tasks` returned.
+        names: of the tasks.
+        split: as for `tasks`, whose three are the same here.
+
+    Raises:
+        PonderError: there are no tasks of this version, or none of a name.
+    """
+    return [_built(folder, name, split) for name in names]
 
 
-def _twins(rows: list[dict[str, Any]]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """Pair the two emoji styles, one pair a concept, in a fixed random order."""
-    by_code: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
-    for row in rows:
-        style, _, code = row["id"].partition("/")
-        if style in ("google", "openmoji"):
-            by_code[code][style] = row
-    pairs: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
-    for code in sorted(by_code):
-        if len(by_code[code]) == 2:
-            twin = by_code[code]["google"], by_code[code]["openmoji"]
-            pairs.setdefault(twin[0]["concept"], twin)
-    ordered = list(pairs.values())
-    random.Random(SEED).shuffle(ordered)
-    return ordered
+def _built(folder: Path, name: str, split: Split) -> Task:
+    data = read_task(folder, name, split)
+    candidates = data.candidates.to_pylist()
+    place = {candidate["id"]: i for i, candidate in enumerate(candidates)}
+    gains: dict[str, tuple[int, int]] = {}
+    for row in data.qrels.to_pylist():
+        found = row["gain"], place[row["candidate"]]
+        gains[row["query"]] = max(found, gains.get(row["query"], found))
+    queries = data.queries.to_pylist()
+    ids = [query["id"] for query in queries]
+    return Task(
+        name,
+        [_item(query) for query in queries],
+        [_item(candidate) for candidate in candidates],
+        np.array([gains[query][1] for query in ids], dtype=np.int64),
+        ids,
+    )
+
+
+def _item(row: dict[str, Any]) -> str | bytes | dict[str, Any]:
+    """Return a row as `encode` takes it, without what it lacks."""
+    instruction = row.get("instruction")
+    if not instruction and not (row["text"] and row["picture"]):
+        found: str | bytes = row["picture"] or row["text"]
+        return found
+    item = {"image": row["picture"], "text": row["text"], "instruction": instruction}
+    return {key: value for key, value in item.items() if value}
