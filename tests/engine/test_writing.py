@@ -58,7 +58,7 @@ def test_a_thought_too_long_is_cut_and_closed(limit: int) -> None:
 def test_a_thought_broken_off_is_closed_without_the_stop_token() -> None:
     draft = write("two wheels<|im_end|>")
     assert finish(draft).text == "<think>two wheels</think><answer></answer>"
-    assert draft.was_cut
+    assert draft.closing
     closing = ids("</think><answer></answer>")
     assert draft.tokens[-draft.unread :] == closing
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ponder.errors import ConfigError
 from ponder.train.align import AlignConfig
 from ponder.train.config import read_config
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from ponder.train.gating import GateConfig
+from ponder.train.rl import RlConfig
+from ponder.train.sft import SftConfig
 
 
 def config(folder: Path, text: str) -> Path:
@@ -42,8 +43,10 @@ def test_mistakes_are_named(tmp_path: Path, text: str, message: str) -> None:
         read_config(config(tmp_path, text), AlignConfig)
 
 
-def test_the_shipped_recipe_is_the_default() -> None:
-    from pathlib import Path
-
-    shipped = Path(__file__).parents[2] / "configs" / "align.yaml"
-    assert read_config(shipped, AlignConfig) == AlignConfig()
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("align", AlignConfig), ("sft", SftConfig), ("gate", GateConfig), ("rl", RlConfig)],
+)
+def test_the_shipped_recipe_is_the_default(name: str, kind: type[Any]) -> None:
+    shipped = Path(__file__).parents[2] / "configs" / f"{name}.yaml"
+    assert read_config(shipped, kind) == kind()

@@ -247,6 +247,8 @@ class Scheduler:
                 mode="always" if thought else "never",
                 gate=row.gate,
                 thought=thought.text if thought else None,
+                thought_ids=tuple(row.draft.tokens) if row.draft else (),
+                closing_tokens=row.draft.closing if row.draft else 0,
                 was_cut=thought.was_cut if thought else False,
                 context_tokens=len(row.item),
                 thought_tokens=thought.tokens if thought else 0,

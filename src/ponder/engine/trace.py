@@ -19,6 +19,8 @@ class Trace:
         mode: what became of it: `never` or `always` a thought; `auto` is settled by then.
         gate: the gate's probability that a thought pays; None where it was not asked.
         thought: the thought with its tags; None without one.
+        thought_ids: the tokens of the thought.
+        closing_tokens: how many of them, at the end, were added to close it.
         was_cut: whether the thought was too long and closed for it.
         context_tokens: tokens of the item as the backbone read it.
         thought_tokens: tokens of the thought, 0 without one.
@@ -30,6 +32,8 @@ class Trace:
     mode: Literal["never", "always"]
     gate: float | None = None
     thought: str | None = None
+    thought_ids: tuple[int, ...] = ()
+    closing_tokens: int = 0
     was_cut: bool = False
     context_tokens: int = 0
     thought_tokens: int = 0

@@ -53,14 +53,14 @@ class Draft:
         unread: how many of them, at the end, the context does not hold yet.
         noise: what its draws come from.
         is_done: whether it came to an end.
-        was_cut: whether the end was added.
+        closing: how many tokens, at the end, were added to close it.
     """
 
     tokens: list[int]
     unread: int
     noise: torch.Generator | None = None
     is_done: bool = False
-    was_cut: bool = False
+    closing: int = 0
 
 
 class Writer:
@@ -118,11 +118,12 @@ class Writer:
         closing = self._ids(remainder(self._tokenizer.decode(draft.tokens)))
         draft.tokens += closing
         draft.unread += len(closing)
-        draft.is_done = draft.was_cut = True
+        draft.closing = len(closing)
+        draft.is_done = True
 
     def finish(self, draft: Draft) -> Thought:
         """Return the finished thought."""
-        return Thought(self._tokenizer.decode(draft.tokens), len(draft.tokens), draft.was_cut)
+        return Thought(self._tokenizer.decode(draft.tokens), len(draft.tokens), draft.closing > 0)
 
     def _choose(self, drafts: Sequence[Draft], logits: Tensor) -> list[int]:
         if self._sampling.temperature == 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, cast
 
 import torch
@@ -23,6 +24,7 @@ from ponder.model.families import text_tower
 from ponder.model.tensors import check_tensors, read_tensors
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from transformers import PreTrainedModel
@@ -119,6 +121,18 @@ class Adapters:
         """Return the parameters of one adapter."""
         part = f".{adapter}."
         return [p for name, p in self._peft.named_parameters() if part in name and "lora_" in name]
+
+    @contextmanager
+    def holding(self, adapter: Adapter, values: Sequence[Tensor]) -> Iterator[None]:
+        """Give an adapter other values for a while: a frozen copy costs no second model."""
+        own = [parameter.data for parameter in self.parameters(adapter)]
+        try:
+            for parameter, value in zip(self.parameters(adapter), values, strict=True):
+                parameter.data = value
+            yield
+        finally:
+            for parameter, value in zip(self.parameters(adapter), own, strict=True):
+                parameter.data = value
 
     def train(self, *adapters: Adapter) -> None:
         """Let these adapters learn and no other parameter of the backbone."""

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from ponder.engine.batching import by_length
+from ponder.train.likelihood import surprises
 from ponder.train.losses import matryoshka
 
 if TYPE_CHECKING:
@@ -174,29 +174,8 @@ class JointLoss:
         thought = thinker.embed(thinker.read_out(context, rows, thoughts))
         loss = torch.zeros((), device=plain.device)
         if with_language:
-            loss = self._language(before, states, thoughts)
+            loss = surprises(thinker, before, states, thoughts).sum()
         return plain, thought, loss
-
-    def _language(
-        self, before: Tensor, states: Tensor, thoughts: Sequence[Sequence[int]]
-    ) -> Tensor:
-        """Return the cross-entropy of the thoughts' tokens, summed.
-
-        Args:
-            before: (B, H), what the first token is predicted from.
-            states: (B, t, H), each row's at the end of its own.
-            thoughts: the tokens.
-        """
-        longest = states.shape[1]
-        predicting: list[Tensor] = []
-        wanted: list[int] = []
-        for i, thought in enumerate(thoughts):
-            start = longest - len(thought)
-            predicting += [before[i : i + 1], states[i, start : longest - 1]]
-            wanted += thought
-        scores = self._thinker.logits(torch.cat(predicting)).float()  # (tokens, V)
-        target = torch.tensor(wanted, device=scores.device)
-        return F.cross_entropy(scores, target, reduction="sum")
 
     def _contrast(
         self, plain: Tensor, thought: Tensor, group: Tensor

@@ -1,0 +1,279 @@
+"""`ponder train sft`: teach a backbone to think and to read out (Think When Needed, stage 1)."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from accelerate import Accelerator
+
+from ponder.errors import PonderError
+from ponder.home import home
+from ponder.model.adapters import ADAPTERS
+from ponder.model.saved import load_saved, save
+from ponder.model.thinker import Thinker, ThinkerConfig
+from ponder.train.joint import JointLoss, Weights
+from ponder.train.log import Run, plot, read_metrics
+from ponder.train.schedule import STEPS_APART, cosine
+from ponder.train.task_pairs import load_pairs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from torch import Tensor, nn
+
+    from ponder.progress import Progress
+    from ponder.train.task_pairs import TaskPairs
+
+
+@dataclass(frozen=True)
+class SftConfig:
+    """Everything `ponder train sft` can be told; the defaults are the recipe for `nano`.
+
+    Attributes:
+        seed: of fresh parts, batches and dropout.
+        model: what to start from: `nano`, or a saved folder.
+        tasks: of the Gallery.
+        reasoning_rank: of the reasoning adapter.
+        embedding_rank: of the embedding adapter.
+        queries: learnable query vectors.
+        interface: what passes from the reasoning to the embedding adapter.
+        detach: whether the contrastive loss stops there.
+        max_thought_tokens: a thought is cut after so many.
+        steps: optimizer steps.
+        batch: pairs a step in one process, all of one task.
+        task_power: a task is drawn in proportion to its number of queries to this power.
+        learning_rate: of the adapters, at its peak.
+        query_learning_rate: of the queries and of the map of their mean.
+        readout_learning_rate: of a read-out of means, where there is one.
+        weight_decay: of AdamW.
+        max_gradient: norm to which each side's gradient is clipped by itself.
+        temperature: of the contrastive losses.
+        thought_dropout: how often a thought is taught without its reasoning.
+        language: weight of the loss on thoughts.
+        think: weight of the loss between embeddings with thoughts.
+        no_think: weight of the loss between embeddings without.
+        mixed: weight of the loss between a query with and a positive without a thought.
+        chunk_tokens: most tokens run at once with gradients.
+        checkpoint_every: steps between checkpoints, and between looks at dev.
+    """
+
+    seed: int = 0
+    model: str = "nano"
+    tasks: tuple[str, ...] = ("caption_to_picture", "picture_to_caption", "cross_style")
+    reasoning_rank: int = 8
+    embedding_rank: int = 8
+    queries: int = 4
+    interface: Literal["kv", "reencode"] = "kv"
+    detach: bool = True
+    max_thought_tokens: int = 64
+    steps: int = 400
+    batch: int = 48
+    task_power: float = 0.5
+    learning_rate: float = 5e-4
+    query_learning_rate: float = 2e-3
+    readout_learning_rate: float = 1e-4
+    weight_decay: float = 0.01
+    max_gradient: float = 1.0
+    temperature: float = 0.02
+    thought_dropout: float = 0.2
+    language: float = 1.0
+    think: float = 1.0
+    no_think: float = 1.0
+    mixed: float = 0.5
+    chunk_tokens: int = 1024
+    checkpoint_every: int = 50
+
+
+class Sft:
+    """The parts that learn, and how a step changes them.
+
+    Args:
+        config: the recipe.
+        thinker: what learns, on its device.
+        accelerator: the processes that share the work.
+        pairs: the training tasks.
+    """
+
+    def __init__(
+        self,
+        config: SftConfig,
+        thinker: Thinker,
+        accelerator: Accelerator,
+        pairs: Sequence[TaskPairs],
+    ) -> None:
+        self.config = config
+        self.thinker = thinker
+        self.accelerator = accelerator
+        self._pairs = pairs
+        weights = Weights(config.language, config.think, config.no_think, config.mixed)
+        readout = thinker.readout
+        dims = readout.config.matryoshka if readout else halves(thinker.dim)
+        self.loss = JointLoss(
+            thinker, accelerator, config.temperature, dims, weights, config.chunk_tokens
+        )
+        self.sides = _learning(thinker)
+        rates = {
+            "reasoning": config.learning_rate,
+            "embedding": config.learning_rate,
+            "queries": config.query_learning_rate,
+            "readout": config.readout_learning_rate,
+        }
+        groups = [{"params": part, "lr": rates[name]} for name, part in self.sides.items()]
+        self.optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
+        self._peaks = [group["lr"] for group in self.optimizer.param_groups]
+
+    def step(self, step: int) -> dict[str, float]:
+        """Do one step; the same step draws the same pairs and dropout in every run.
+
+        Raises:
+            PonderError: the loss or a gradient is no longer a number.
+        """
+        config, processes = self.config, self.accelerator.num_processes
+        seed = config.seed * STEPS_APART + step
+        chance = random.Random(seed)
+        sizes = [len(task.queries) ** config.task_power for task in self._pairs]
+        task = chance.choices(self._pairs, sizes)[0]
+        own = (seed * processes + self.accelerator.process_index) * STEPS_APART
+        batch = task.draw(config.batch, config.thought_dropout, own)
+        self.optimizer.zero_grad(set_to_none=True)
+        values = self.loss.backward(batch, seed)
+        for name, part in self.sides.items():
+            for parameter in part:
+                if parameter.grad is not None:
+                    parameter.grad = self.accelerator.reduce(parameter.grad, "sum")
+            norm = torch.nn.utils.clip_grad_norm_(part, config.max_gradient)
+            values[f"gradient_{name}"] = float(norm)
+        if not all(map(_is_number, values.values())):
+            raise PonderError(f"step {step}, {task.name}: {values}; lower the learning rate")
+        for group, peak in zip(self.optimizer.param_groups, self._peaks, strict=True):
+            group["lr"] = peak * cosine(step, config.steps)
+        self.optimizer.step()
+        return values
+
+    def state(self) -> dict[str, Any]:
+        """Return what a run needs to go on."""
+        parts = {name: [p.detach() for p in part] for name, part in self.sides.items()}
+        return {"parts": parts, "optimizer": self.optimizer.state_dict()}
+
+    @torch.no_grad()
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from `state`."""
+        for name, part in self.sides.items():
+            for parameter, kept in zip(part, state["parts"][name], strict=True):
+                parameter.copy_(kept)
+        self.optimizer.load_state_dict(state["optimizer"])
+
+
+def sft(config: SftConfig, folder: Path, report: Progress) -> dict[str, float]:
+    """Train, and write the model to `folder/model`; go on where a killed run stopped.
+
+    Args:
+        config: the recipe.
+        folder: of the run: metrics, checkpoint, curves and the trained model.
+        report: told how far each stage is.
+
+    Returns:
+        The last values measured on dev.
+
+    Raises:
+        PonderError: the tasks were not built, or the loss is no longer a number.
+    """
+    accelerator = Accelerator()
+    thinker = start(config, accelerator.device)
+    tasks = home() / "gallery" / "tasks"
+    train, dev = (
+        load_pairs(tasks, config.tasks, split, thinker.backbone, report)
+        for split in ("train", "dev")
+    )
+    values = run_steps(Sft(config, thinker, accelerator, train), dev, Run(folder), report)
+    if accelerator.is_main_process:
+        record = {"sft": asdict(config)} | values
+        save(folder / "model", thinker.backbone, thinker.readout, record, thinker)
+        plot(read_metrics(folder), folder / "curves.png")
+    return values
+
+
+def run_steps(
+    trainer: Sft, dev: Sequence[TaskPairs], run: Run, report: Progress
+) -> dict[str, float]:
+    """Do the steps that `run` has not done yet; return the last values measured on dev."""
+    config, is_main = trainer.config, trainer.accelerator.is_main_process
+    done, values = 0, dict[str, float]()
+    if state := run.resume():
+        trainer.restore(state)
+        done, values = state["step"], state["values"]
+    for step in range(done, config.steps):
+        logged = trainer.step(step)
+        is_looked_at = (step + 1) % config.checkpoint_every == 0 or step + 1 == config.steps
+        if is_looked_at:
+            values = look(trainer, dev)
+            logged |= values
+        if is_main:
+            run.log(step, **logged)
+        if is_main and is_looked_at:
+            run.checkpoint(trainer.state() | {"step": step + 1, "values": values})
+        report("train", step + 1, config.steps)
+    return values
+
+
+def start(config: SftConfig, device: torch.device) -> Thinker:
+    """Return a thinker to train: fresh parts on a model that has none, else those it has."""
+    saved = load_saved(config.model, device=device)
+    thinker = saved.thinker or Thinker.fresh(
+        saved.backbone,
+        ThinkerConfig(
+            ranks={"reasoning": config.reasoning_rank, "embedding": config.embedding_rank},
+            queries=config.queries,
+            interface=config.interface,
+            detach=config.detach,
+            max_thought_tokens=config.max_thought_tokens,
+        ),
+        saved.readout,
+        config.seed,
+    )
+    return thinker
+
+
+@torch.no_grad()
+def look(trainer: Sft, dev: Sequence[TaskPairs]) -> dict[str, float]:
+    """Return how often a dev query finds its own positive first among a batch, on average.
+
+    The thoughts are those of the data, not the model's own, so the second figure is too kind.
+    """
+    found: dict[str, list[float]] = {"dev_never": [], "dev_taught": []}
+    for task in dev:
+        batch = task.draw(256, 0.0, seed=0)
+        for name, rows in zip(found, trainer.loss.embed(batch), strict=True):
+            queries, positives = rows.chunk(2)
+            scores = queries @ positives.T
+            first = scores.diagonal() >= scores.max(dim=1).values
+            found[name].append(float(first.float().mean()))
+    return {name: sum(shares) / len(shares) for name, shares in found.items()}
+
+
+def halves(dim: int) -> tuple[int, ...]:
+    """Return the prefixes of an embedding that learn to work alone, down to an eighth."""
+    return tuple(dim // 2**i for i in range(4))
+
+
+def _learning(thinker: Thinker) -> dict[str, list[nn.Parameter]]:
+    """Let the parts of a thinker learn, in float32, and return them."""
+    thinker.adapters.train(*ADAPTERS)
+    sides: dict[str, list[nn.Parameter]] = {
+        name: thinker.adapters.parameters(name) for name in ADAPTERS
+    }
+    for part in sides.values():
+        for parameter in part:
+            parameter.data = parameter.data.float()
+    sides["queries"] = list(thinker.queries.requires_grad_(True).parameters())
+    if thinker.readout is not None:
+        sides["readout"] = list(thinker.readout.train().requires_grad_(True).parameters())
+    return sides
+
+
+def _is_number(value: float | Tensor) -> bool:
+    return bool(torch.isfinite(torch.as_tensor(value)))

@@ -1,0 +1,143 @@
+"""Training pairs of the Gallery's tasks, prepared once."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ponder.gallery.tasks.schema import read_task
+from ponder.items import parse
+from ponder.model.thoughts import compose
+from ponder.train.joint import PairBatch, Side
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from ponder.gallery.concepts import Split
+    from ponder.model.backbone import Backbone, Prepared
+    from ponder.progress import Progress
+
+VISION_BATCH = 16  # items whose pictures are seen at a time
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One query or candidate.
+
+    Attributes:
+        row: as the backbone reads it, its pictures seen already where it can keep that.
+        thought: tokens of the thought its metadata gives.
+        brief: tokens of the thought without its reasoning.
+    """
+
+    row: Prepared
+    thought: list[int]
+    brief: list[int]
+
+
+@dataclass(frozen=True)
+class TaskPairs:
+    """One task's queries and what is right for them.
+
+    Attributes:
+        name: of the task.
+        queries: each one's entry.
+        candidates: each one's entry.
+        right: for each query the numbers of the candidates that are right.
+    """
+
+    name: str
+    queries: list[Entry]
+    candidates: list[Entry]
+    right: list[list[int]]
+
+    def draw(self, count: int, thought_dropout: float, seed: int) -> PairBatch:
+        """Return so many pairs, at most as many as there are; the same seed draws the same.
+
+        Args:
+            count: of pairs.
+            thought_dropout: how often a thought has no reasoning.
+            seed: of the draw.
+        """
+        chance = random.Random(seed)
+        numbers = chance.sample(range(len(self.queries)), min(count, len(self.queries)))
+        positives = [chance.choice(self.right[number]) for number in numbers]
+
+        def side(entries: Sequence[Entry]) -> Side:
+            thoughts = [
+                entry.brief if chance.random() < thought_dropout else entry.thought
+                for entry in entries
+            ]
+            return Side([entry.row for entry in entries], thoughts)
+
+        return PairBatch(
+            side([self.queries[i] for i in numbers]),
+            side([self.candidates[i] for i in positives]),
+            torch.tensor(positives),
+        )
+
+
+def load_pairs(
+    folder: Path, names: Sequence[str], split: Split, backbone: Backbone, progress: Progress
+) -> list[TaskPairs]:
+    """Read tasks and prepare their items.
+
+    Args:
+        folder: of the built tasks.
+        names: of the tasks.
+        split: which split.
+        backbone: what will read them.
+        progress: told how many items are prepared.
+
+    Raises:
+        PonderError: the tasks were not built.
+    """
+    found = []
+    for name in names:
+        data = read_task(folder, name, split)
+        queries, candidates = data.queries.to_pylist(), data.candidates.to_pylist()
+        numbers = {row["id"]: number for number, row in enumerate(candidates)}
+        right: dict[str, list[int]] = {row["id"]: [] for row in queries}
+        for row in data.qrels.to_pylist():
+            right[row["query"]].append(numbers[row["candidate"]])
+        entries = _entries([*queries, *candidates], backbone, f"prepare {name}", progress)
+        found.append(
+            TaskPairs(
+                name,
+                entries[: len(queries)],
+                entries[len(queries) :],
+                [right[row["id"]] for row in queries],
+            )
+        )
+    return found
+
+
+def _entries(
+    rows: Sequence[dict[str, Any]], backbone: Backbone, stage: str, progress: Progress
+) -> list[Entry]:
+    found: list[Entry] = []
+    for start in range(0, len(rows), VISION_BATCH):
+        some = rows[start : start + VISION_BATCH]
+        prepared = [_prepare(row, backbone) for row in some]
+        for row, seen in zip(some, backbone.see_ahead(prepared), strict=True):
+            thought = _ids(backbone, compose(row["reasoning"] or "", row["answer"]))
+            brief = _ids(backbone, compose("", row["answer"]))
+            found.append(Entry(seen, thought, brief))
+        progress(stage, len(found), len(rows))
+    return found
+
+
+def _prepare(row: dict[str, Any], backbone: Backbone) -> Prepared:
+    value = {"image": row["picture"], "text": row["text"]}
+    item = parse({key: part for key, part in value.items() if part}, row["id"])
+    chosen = replace(item, instruction=row.get("instruction") or None)
+    return backbone.prepare(chosen, row["id"])
+
+
+def _ids(backbone: Backbone, text: str) -> list[int]:
+    ids: list[int] = backbone.processor.tokenizer(text, add_special_tokens=False)["input_ids"]
+    return ids
