@@ -11,7 +11,8 @@ from accelerate import Accelerator
 
 from ponder.errors import PonderError
 from ponder.train.log import Run, read_metrics
-from ponder.train.rl import Grpo, RlConfig, run_steps
+from ponder.train.rl import Grpo, RlConfig
+from ponder.train.stage import run_steps
 from tests.colours import tasks
 from tests.thinkers import CONFIG, thinker
 

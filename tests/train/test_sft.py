@@ -11,7 +11,8 @@ from accelerate import Accelerator
 
 from ponder.errors import PonderError
 from ponder.train.log import Run, read_metrics
-from ponder.train.sft import Sft, SftConfig, look, run_steps
+from ponder.train.sft import Sft, SftConfig, look
+from ponder.train.stage import run_steps
 from tests.colours import COLOURS, tasks
 from tests.thinkers import CONFIG, thinker
 
@@ -43,7 +44,7 @@ def train(folder: Path, stop: int | None = None) -> list[dict[str, float]]:
 
     made = trainer()
     try:
-        run_steps(made, tasks(made.thinker.backbone), Run(folder), report)
+        run_steps(made, Run(folder), report, lambda: look(made, tasks(made.thinker.backbone)))
     except KeyboardInterrupt:
         assert stop
     return read_metrics(folder)

@@ -53,7 +53,7 @@ def sft(config: Path, /, *, out: Path = Path("runs/sft")) -> None:
         values = run(recipe, out, report)
     stdout.print(f"trained model: {out / 'model'}", soft_wrap=True, highlight=False)
     for name, value in values.items():
-        stdout.print(f"{name}: {value:.1%}", highlight=False)
+        stdout.print(f"{name}: {value:.4f}", highlight=False)
 
 
 @app.command

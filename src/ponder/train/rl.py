@@ -31,6 +31,7 @@ from ponder.train.gap import gap
 from ponder.train.likelihood import surprises
 from ponder.train.log import Run, plot, read_metrics
 from ponder.train.schedule import STEPS_APART, cosine
+from ponder.train.stage import run_steps
 from ponder.train.task_pairs import load_pairs
 from ponder.train.trial import embed_plain
 
@@ -295,22 +296,4 @@ def rl(config: RlConfig, folder: Path, report: Progress) -> dict[str, float]:
         record = saved.record.get("training", {}) | {"rl": asdict(config)}
         save(folder / "model", thinker.backbone, saved.readout, record, thinker)
         plot(read_metrics(folder), folder / "curves.png")
-    return values
-
-
-def run_steps(trainer: Grpo, run: Run, report: Progress) -> dict[str, float]:
-    """Do the steps that `run` has not done yet; return the last one's values."""
-    config, is_main = trainer.config, trainer.accelerator.is_main_process
-    done, values = 0, dict[str, float]()
-    if state := run.resume():
-        trainer.restore(state)
-        done, values = state["step"], state["values"]
-    for step in range(done, config.steps):
-        values = trainer.step(step)
-        is_kept = (step + 1) % config.checkpoint_every == 0 or step + 1 == config.steps
-        if is_main:
-            run.log(step, **values)
-        if is_main and is_kept:
-            run.checkpoint(trainer.state() | {"step": step + 1, "values": values})
-        report("train", step + 1, config.steps)
     return values

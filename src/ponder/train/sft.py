@@ -17,6 +17,7 @@ from ponder.model.thinker import Thinker, ThinkerConfig
 from ponder.train.joint import JointLoss, Weights
 from ponder.train.log import Run, plot, read_metrics
 from ponder.train.schedule import STEPS_APART, cosine
+from ponder.train.stage import run_steps
 from ponder.train.task_pairs import load_pairs
 
 if TYPE_CHECKING:
@@ -177,7 +178,7 @@ def sft(config: SftConfig, folder: Path, report: Progress) -> dict[str, float]:
         report: told how far each stage is.
 
     Returns:
-        The last values measured on dev.
+        The last step's values, those measured on dev among them.
 
     Raises:
         PonderError: the tasks were not built, or the loss is no longer a number.
@@ -189,34 +190,12 @@ def sft(config: SftConfig, folder: Path, report: Progress) -> dict[str, float]:
         load_pairs(tasks, config.tasks, split, thinker.backbone, report)
         for split in ("train", "dev")
     )
-    values = run_steps(Sft(config, thinker, accelerator, train), dev, Run(folder), report)
+    trainer = Sft(config, thinker, accelerator, train)
+    values = run_steps(trainer, Run(folder), report, lambda: look(trainer, dev))
     if accelerator.is_main_process:
         record = {"sft": asdict(config)} | values
         save(folder / "model", thinker.backbone, thinker.readout, record, thinker)
         plot(read_metrics(folder), folder / "curves.png")
-    return values
-
-
-def run_steps(
-    trainer: Sft, dev: Sequence[TaskPairs], run: Run, report: Progress
-) -> dict[str, float]:
-    """Do the steps that `run` has not done yet; return the last values measured on dev."""
-    config, is_main = trainer.config, trainer.accelerator.is_main_process
-    done, values = 0, dict[str, float]()
-    if state := run.resume():
-        trainer.restore(state)
-        done, values = state["step"], state["values"]
-    for step in range(done, config.steps):
-        logged = trainer.step(step)
-        is_looked_at = (step + 1) % config.checkpoint_every == 0 or step + 1 == config.steps
-        if is_looked_at:
-            values = look(trainer, dev)
-            logged |= values
-        if is_main:
-            run.log(step, **logged)
-        if is_main and is_looked_at:
-            run.checkpoint(trainer.state() | {"step": step + 1, "values": values})
-        report("train", step + 1, config.steps)
     return values
 
 
