@@ -11,7 +11,9 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState, PartialState
 from torch import multiprocessing
 
+from ponder.engine.model import Model
 from ponder.model.adapters import ADAPTERS
+from ponder.model.saved import Saved
 from ponder.train.joint import JointLoss, PairBatch, Side, Weights
 from ponder.train.losses import matryoshka
 from tests.thinkers import ITEMS, thinker
@@ -142,3 +144,18 @@ def test_two_processes_equal_one_with_the_joint_batch(tmp_path: Path) -> None:
     alone = gradients(made, pairs(made, [0, 1, 2, 3]), 10_000)
     for name, gradient in joint["gradients"].items():
         assert torch.allclose(gradient, alone[name], rtol=1e-3, atol=1e-6), name
+
+
+@pytest.mark.parametrize("family", ["nano", "qwen3_vl", "idefics3"])
+def test_training_sees_the_vectors_that_encode_gives(family: str) -> None:
+    """One preprocessing: the same items, read for training with pictures seen ahead, or encoded."""
+    made = thinker(family)
+    saved = Saved("tiny", made.backbone, made.readout, made, {"thinker": {}})
+    model = Model(saved)
+    rows = made.backbone.see_ahead([made.backbone.prepare(item, "item") for item in ITEMS])
+    side = Side(rows, THOUGHTS)
+    loss = JointLoss(made, Accelerator(cpu=True), 0.1, DIMS, EVEN, 60)
+    plain, _ = loss.embed(PairBatch(side, side, torch.arange(len(rows))))
+    encoded = torch.from_numpy(model.encode(ITEMS))
+    for got in plain.chunk(2):
+        assert torch.nn.functional.cosine_similarity(got, encoded).min() > 0.9999
