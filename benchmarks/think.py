@@ -1,6 +1,6 @@
 """Thinking through one scheduler, next to the pipeline one writes first.
 
-    python benchmarks/think.py [--items 192] [--json FILE]
+    python benchmarks/think.py [--items 96] [--json FILE]
     python benchmarks/think.py --backbone qwen3-vl-4b      # random weights, wants a GPU
 
 The peer goes batch by batch: `generate` under the reasoning adapter until the batch's last thought
@@ -78,7 +78,7 @@ QWEN = {
 }
 LONGEST = 128
 RATES = (0.0, 0.25, 0.5, 1.0)
-PEER_ROWS = (16, 32, 64)
+PEER_ROWS = (16, 32)
 WORDS = ("a", "red", "bicycle", "leans", "on", "the", "wall", "in", "sun", "and", "what", "is")
 
 
@@ -297,7 +297,7 @@ class Bench:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--items", type=int, default=192)
+    parser.add_argument("--items", type=int, default=96)
     parser.add_argument("--backbone", choices=["nano", *QWEN], default="nano")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
