@@ -15,7 +15,7 @@ from ponder.train.gap import gap
 from ponder.train.gating import GateConfig, auc, choose, fit, probabilities, routing
 from ponder.train.log import Run
 from ponder.train.trial import Tried, embed_plain, embed_thought, try_both
-from tests.colours import tasks
+from tests.colour_task import tasks
 from tests.thinkers import CONFIG, thinker
 
 if TYPE_CHECKING:

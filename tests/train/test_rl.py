@@ -13,7 +13,7 @@ from ponder.errors import PonderError
 from ponder.train.log import Run, read_metrics
 from ponder.train.rl import Grpo, RlConfig
 from ponder.train.stage import run_steps
-from tests.colours import tasks
+from tests.colour_task import tasks
 from tests.thinkers import CONFIG, thinker
 
 if TYPE_CHECKING:

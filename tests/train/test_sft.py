@@ -13,7 +13,7 @@ from ponder.errors import PonderError
 from ponder.train.log import Run, read_metrics
 from ponder.train.sft import Sft, SftConfig, look
 from ponder.train.stage import run_steps
-from tests.colours import COLOURS, tasks
+from tests.colour_task import COLOURS, tasks
 from tests.thinkers import CONFIG, thinker
 
 if TYPE_CHECKING:
