@@ -39,6 +39,8 @@ TRACE_COLUMNS = (
     ("mode", pa.string()),
     ("gate", pa.float32()),
     ("thought", pa.string()),
+    ("thought_ids", pa.list_(pa.int32())),
+    ("closing_tokens", pa.int32()),
     ("was_cut", pa.bool_()),
     ("context_tokens", pa.int32()),
     ("thought_tokens", pa.int32()),
