@@ -70,6 +70,9 @@ class Writer:
         tokenizer: the backbone's.
         limit: tokens after which a thought is cut and closed, the closing not counted.
         sampling: how tokens are chosen.
+
+    Attributes:
+        most_tokens: the most tokens a thought takes, its closing included.
     """
 
     def __init__(
@@ -79,11 +82,7 @@ class Writer:
         self._limit = limit
         self._sampling = sampling
         self._opening = self._ids(OPENING)
-
-    @property
-    def most_tokens(self) -> int:
-        """The most tokens a thought takes, its closing included."""
-        return self._limit + len(self._ids(remainder(OPENING)))
+        self.most_tokens = limit + len(self._ids(remainder(OPENING)))
 
     def start(self, item: int) -> Draft:
         """Return a thought with only its opening tag, for the item of a number."""
