@@ -41,7 +41,8 @@ from transformers import (
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from machine import bandwidth, clock, matmul_rate
-from ponder.engine.model import CPU_BUDGET, GPU_BUDGET, MERGED_BYTES
+from ponder.engine.budget import Budget
+from ponder.engine.model import MERGED_BYTES
 from ponder.engine.scheduler import Scheduler
 from ponder.engine.writing import Draft, Writer
 from ponder.gallery import default_folder, read
@@ -264,7 +265,7 @@ class Bench:
     def __init__(self, thinker: Thinker, other: Thinker, items: Sequence[Item]) -> None:
         self.thinker, self.other = thinker, other
         self.items = [thinker.backbone.prepare(item, "item") for item in items]
-        self.budget = CPU_BUDGET if thinker.backbone.device.type == "cpu" else GPU_BUDGET
+        self.budget = Budget.of(thinker.backbone.device)
         draw = np.random.default_rng(0).lognormal(np.log(32), 0.7, len(items))
         self.lengths = [int(length) for length in draw.clip(12, LONGEST)]
         self._tokens = 0

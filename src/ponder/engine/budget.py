@@ -10,6 +10,8 @@ from ponder.engine.batching import by_length, windows
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    import torch
+
     from ponder.model.backbone import Prepared
 
 WINDOW_BATCHES = 8  # batches' worth of items among which lengths are matched
@@ -27,6 +29,18 @@ class Budget:
 
     batch_tokens: int
     context_tokens: int
+
+    @classmethod
+    def of(cls, device: torch.device) -> Budget:
+        """Return what suits a device.
+
+        Enough tokens a batch to fill its matrix units, no more on a CPU, which slows down once a
+        layer's activations leave its cache; and rows enough of thoughts to share each step's
+        weights.
+        """
+        if device.type == "cpu":
+            return cls(batch_tokens=2048, context_tokens=16384)
+        return cls(batch_tokens=32768, context_tokens=131072)
 
     def batches(self, items: Iterable[Prepared]) -> Iterator[list[tuple[int, Prepared]]]:
         """Yield batches of numbered items of similar length from an endless stream."""

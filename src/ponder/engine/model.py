@@ -39,10 +39,6 @@ if TYPE_CHECKING:
 K = TypeVar("K")
 ONE_ITEM = (str, bytes, bytearray, Path, Mapping, Item, tuple, np.ndarray)
 
-# Enough tokens a batch to fill the machine's matrix units, no more, since a CPU slows down once a
-# layer's activations leave its cache; and rows enough of thoughts to share each step's weights.
-CPU_BUDGET = Budget(batch_tokens=2048, context_tokens=16384)
-GPU_BUDGET = Budget(batch_tokens=32768, context_tokens=131072)
 # Up to this size a language model's weights are kept once for each adapter, which spares the
 # adapters' time; a larger one has better use for the memory.
 MERGED_BYTES = 2**30
@@ -68,8 +64,7 @@ class Model:
     def __init__(self, saved: Saved, budget: Budget | None = None) -> None:
         self._saved = saved
         self._backbone = saved.backbone
-        on_gpu = self._backbone.device.type != "cpu"
-        self._budget = budget or (GPU_BUDGET if on_gpu else CPU_BUDGET)
+        self._budget = budget or Budget.of(self._backbone.device)
 
     @property
     def name(self) -> str:

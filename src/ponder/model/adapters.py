@@ -125,13 +125,14 @@ class Adapters:
     @contextmanager
     def holding(self, adapter: Adapter, values: Sequence[Tensor]) -> Iterator[None]:
         """Give an adapter other values for a while: a frozen copy costs no second model."""
-        own = [parameter.data for parameter in self.parameters(adapter)]
+        parameters = self.parameters(adapter)
+        own = [parameter.data for parameter in parameters]
         try:
-            for parameter, value in zip(self.parameters(adapter), values, strict=True):
+            for parameter, value in zip(parameters, values, strict=True):
                 parameter.data = value
             yield
         finally:
-            for parameter, value in zip(self.parameters(adapter), own, strict=True):
+            for parameter, value in zip(parameters, own, strict=True):
                 parameter.data = value
 
     def train(self, *adapters: Adapter) -> None:
@@ -169,9 +170,6 @@ def _attach(model: PreTrainedModel, configs: dict[Adapter, LoraConfig]) -> PeftM
 def _linear_layers(model: PreTrainedModel) -> str:
     """Return a pattern of the names of all linear layers of the text tower."""
     name, tower = text_tower(model)
-    leaves = {path.rsplit(".", 1)[-1] for path, m in tower.named_modules() if _is_linear(m)}
-    return rf"{re.escape(name)}\..*\.({'|'.join(sorted(leaves))})"
-
-
-def _is_linear(module: nn.Module) -> bool:
-    return isinstance(module, torch.nn.Linear)
+    paths = [path for path, module in tower.named_modules() if isinstance(module, nn.Linear)]
+    leaves = sorted({path.rsplit(".", 1)[-1] for path in paths})
+    return rf"{re.escape(name)}\..*\.({'|'.join(leaves)})"

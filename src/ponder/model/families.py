@@ -63,6 +63,11 @@ def pictures_only(processor_class: type[ProcessorMixin]) -> type[ProcessorMixin]
     )
 
 
+def position_axes(model: PreTrainedModel) -> int:
+    """Return how many axes a family's positions have."""
+    return 3 if model.config.model_type in MROPE else 1
+
+
 def positions(model: PreTrainedModel, input_ids: Tensor, features: dict[str, Any]) -> Tensor:
     """Return the positions (axes, T) of one row's tokens (T,), on every axis the family has.
 
@@ -71,7 +76,7 @@ def positions(model: PreTrainedModel, input_ids: Tensor, features: dict[str, Any
         input_ids: the row's tokens, not padded.
         features: what the processor made of the row beside them.
     """
-    axes = 3 if model.config.model_type in MROPE else 1
+    axes = position_axes(model)
     if axes == 1 or "image_grid_thw" not in features:
         return torch.arange(len(input_ids)).expand(axes, -1)
     found, _ = model.model.get_rope_index(

@@ -7,6 +7,7 @@ tensors are called and how many queries there are is not documented, so their sh
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -48,7 +49,7 @@ def published_record(folder: Path) -> dict[str, Any]:
     files = [QUERIES, GATE, *(f"{name}/{WEIGHTS}" for name in ADAPTERS)]
     return {
         "backbone": {"name": base},
-        "thinker": config.to_dict(),
+        "thinker": asdict(config),
         "weights": {name: sha256(folder / name) for name in files if (folder / name).exists()},
     }
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer, LlamaConfig
 
-from ponder.errors import WeightsError
+from ponder.errors import ThinkModeError, WeightsError
 from ponder.model.adapters import ADAPTERS, WEIGHTS, Adapters
 from ponder.model.backbone import Backbone
 from ponder.model.families import load_model
@@ -77,6 +77,18 @@ class Saved:
         chosen: dict[str, str] = self.record.get("instructions", {})
         return {"query": "", "document": ""} | chosen
 
+    def trained_thinker(self) -> Thinker:
+        """Return the thinker.
+
+        Raises:
+            ThinkModeError: there is none.
+        """
+        if self.thinker is None:
+            raise ThinkModeError(
+                f"{self.name} has no reasoning adapter; run `ponder train sft` first"
+            )
+        return self.thinker
+
     @property
     def fingerprint(self) -> str:
         """Hex digest of all that a vector depends on: weights, preprocessing and prompts."""
@@ -113,7 +125,7 @@ def load_saved(
             readout = ReadOut(ReadOutConfig.from_dict(record["readout"]))
         else:
             backbone = hub_backbone(source["name"], source.get("revision"), chosen)
-        config = ThinkerConfig.from_dict(record["thinker"]) if "thinker" in record else None
+        config = ThinkerConfig(**record["thinker"]) if "thinker" in record else None
     except (KeyError, TypeError, ValueError) as error:
         raise WeightsError(f"{folder / RECORD} is damaged: {error!r}") from error
     if readout is not None:
@@ -152,7 +164,7 @@ def save(
         _write(readout.state_dict(), folder / READOUT)
         files += [CONNECTOR, READOUT]
     if thinker is not None:
-        record["thinker"] = thinker.config.to_dict()
+        record["thinker"] = asdict(thinker.config)
         thinker.adapters.save(folder)
         _write(thinker.queries.state_dict(), folder / QUERIES)
         files += [*(f"{name}/{WEIGHTS}" for name in ADAPTERS), QUERIES]

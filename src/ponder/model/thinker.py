@@ -10,8 +10,8 @@ the same way (Think When Needed, arXiv 2605.14448; what the paper leaves open is
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
@@ -23,7 +23,7 @@ from ponder.model.adapters import Adapters
 from ponder.model.backbone import select
 from ponder.model.cache import GrowingLayer
 from ponder.model.context import Context
-from ponder.model.families import MROPE, join_media
+from ponder.model.families import join_media, position_axes
 from ponder.model.gate import Gate
 from ponder.model.queries import Queries
 from ponder.model.tally import Tally
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
 # A prefix that fewer tokens long is read again with each row: reading it apart costs a pass.
 MIN_SHARED = 16
-
 
 Kind = Literal["query", "document"]
 RANKS: dict[Adapter, int] = {"reasoning": 32, "embedding": 64}
@@ -66,15 +65,6 @@ class ThinkerConfig:
     detach: bool = True
     max_thought_tokens: int = 512
     thresholds: dict[Kind, float] = field(default_factory=lambda: dict(THRESHOLDS))
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> ThinkerConfig:
-        """Make one of what `to_dict` returned."""
-        return cls(**values)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -120,7 +110,7 @@ class Thinker:
         self.gate = gate
         self.config = config
         self.readout = readout
-        self._axes = 3 if backbone.model.config.model_type in MROPE else 1
+        self._axes = position_axes(backbone.model)
 
     @classmethod
     def fresh(

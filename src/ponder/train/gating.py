@@ -15,8 +15,6 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from ponder.errors import PonderError
-from ponder.home import home
 from ponder.model.gate import Gate, calibrate
 from ponder.model.saved import load_saved, save
 from ponder.train.log import Run
@@ -80,17 +78,15 @@ def train_gate(config: GateConfig, folder: Path, report: Progress) -> list[dict[
         gains beside thinking never and always.
 
     Raises:
-        PonderError: the model cannot think, or the tasks were not built.
+        ThinkModeError: the model cannot think.
+        PonderError: the tasks were not built.
     """
     saved = load_saved(config.model)
-    thinker = saved.thinker
-    if thinker is None:
-        raise PonderError(f"{config.model} has no reasoning adapter; run `ponder train sft` first")
-    tasks = home() / "gallery" / "tasks"
+    thinker = saved.trained_thinker()
     tried = {
         split: try_both(
             thinker,
-            load_pairs(tasks, config.tasks, split, thinker.backbone, report),
+            load_pairs(config.tasks, split, thinker.backbone, report),
             config.items,
             config.temperature,
             report,

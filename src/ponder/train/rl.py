@@ -20,11 +20,8 @@ import torch
 from accelerate import Accelerator
 
 from ponder.engine.batching import by_length
-from ponder.engine.model import CPU_BUDGET, GPU_BUDGET
-from ponder.engine.scheduler import Scheduler
-from ponder.engine.writing import Sampling, Writer
+from ponder.engine.writing import Sampling
 from ponder.errors import PonderError
-from ponder.home import home
 from ponder.model.saved import load_saved, save
 from ponder.model.thoughts import OPENING
 from ponder.train.gap import gap
@@ -33,7 +30,7 @@ from ponder.train.log import Run, plot, read_metrics
 from ponder.train.schedule import STEPS_APART, cosine
 from ponder.train.stage import run_steps
 from ponder.train.task_pairs import load_pairs
-from ponder.train.trial import embed_plain
+from ponder.train.trial import embed_plain, think
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -173,10 +170,9 @@ class Grpo:
         task, documents = self._tasks[which], self._documents[which]
         numbers = chance.sample(range(len(task.queries)), min(config.queries, len(task.queries)))
         rows = [task.queries[i].row for i in numbers for _ in range(config.group)]
-        vectors, traces = self._write(rows, seed)
-        right = torch.zeros(len(rows), len(documents), dtype=torch.bool)
-        for place, number in enumerate(i for i in numbers for _ in range(config.group)):
-            right[place, task.right[number]] = True
+        sampling = Sampling(config.sampling_temperature, seed)
+        vectors, traces = think(self.thinker, rows, sampling)
+        right = task.relevance([i for i in numbers for _ in range(config.group)])
         positives = documents[right.int().argmax(dim=1)]
         gaps = gap(vectors, positives, documents, right, config.gap_temperature)
         rewards = gaps + torch.tensor([self._manners(trace) for trace in traces])
@@ -236,16 +232,6 @@ class Grpo:
         self.reference = [value.to(self.learning[0].device) for value in state["reference"]]
         self.optimizer.load_state_dict(state["optimizer"])
 
-    def _write(self, rows: Sequence[Prepared], seed: int) -> tuple[Tensor, list[Trace]]:
-        thinker = self.thinker
-        budget = CPU_BUDGET if thinker.backbone.device.type == "cpu" else GPU_BUDGET
-        sampling = Sampling(self.config.sampling_temperature, seed)
-        tokenizer = thinker.backbone.processor.tokenizer
-        writer = Writer(tokenizer, thinker.config.max_thought_tokens, sampling)
-        results = list(Scheduler(thinker, budget, "always", 0.0, writer).run(rows))
-        vectors = torch.from_numpy(np.stack([vector for vector, _ in results]))
-        return vectors, [trace for _, trace in results]
-
     def _manners(self, trace: Trace) -> float:
         """Return the reward of a thought's form."""
         config = self.config
@@ -282,15 +268,13 @@ def rl(config: RlConfig, folder: Path, report: Progress) -> dict[str, float]:
         The last step's values.
 
     Raises:
-        PonderError: the model cannot think, the tasks were not built, or a value is no number.
+        ThinkModeError: the model cannot think.
+        PonderError: the tasks were not built, or a value is no number.
     """
     accelerator = Accelerator()
     saved = load_saved(config.model, device=accelerator.device)
-    if (thinker := saved.thinker) is None:
-        raise PonderError(f"{config.model} has no reasoning adapter; run `ponder train sft` first")
-    tasks = load_pairs(
-        home() / "gallery" / "tasks", config.tasks, "train", thinker.backbone, report
-    )
+    thinker = saved.trained_thinker()
+    tasks = load_pairs(config.tasks, "train", thinker.backbone, report)
     values = run_steps(Grpo(config, thinker, accelerator, tasks), Run(folder), report)
     if accelerator.is_main_process:
         record = saved.record.get("training", {}) | {"rl": asdict(config)}

@@ -10,7 +10,6 @@ import torch
 from accelerate import Accelerator
 
 from ponder.errors import PonderError
-from ponder.home import home
 from ponder.model.adapters import ADAPTERS
 from ponder.model.saved import load_saved, save
 from ponder.model.thinker import Thinker, ThinkerConfig
@@ -185,10 +184,8 @@ def sft(config: SftConfig, folder: Path, report: Progress) -> dict[str, float]:
     """
     accelerator = Accelerator()
     thinker = start(config, accelerator.device)
-    tasks = home() / "gallery" / "tasks"
     train, dev = (
-        load_pairs(tasks, config.tasks, split, thinker.backbone, report)
-        for split in ("train", "dev")
+        load_pairs(config.tasks, split, thinker.backbone, report) for split in ("train", "dev")
     )
     trainer = Sft(config, thinker, accelerator, train)
     values = run_steps(trainer, Run(folder), report, lambda: look(trainer, dev))

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ponder.gallery.tasks.schema import read_task
+from ponder.gallery.tasks import default_folder, read_task
 from ponder.items import parse
 from ponder.model.thoughts import compose
 from ponder.train.joint import PairBatch, Side
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
+
+    from torch import Tensor
 
     from ponder.gallery.concepts import Split
     from ponder.model.backbone import Backbone, Prepared
@@ -55,6 +56,13 @@ class TaskPairs:
     candidates: list[Entry]
     right: list[list[int]]
 
+    def relevance(self, numbers: Sequence[int]) -> Tensor:
+        """Return which candidates are right for some queries, (n, candidates) booleans."""
+        found = torch.zeros(len(numbers), len(self.candidates), dtype=torch.bool)
+        for place, number in enumerate(numbers):
+            found[place, self.right[number]] = True
+        return found
+
     def draw(self, count: int, thought_dropout: float, seed: int) -> PairBatch:
         """Return so many pairs, at most as many as there are; the same seed draws the same.
 
@@ -82,12 +90,11 @@ class TaskPairs:
 
 
 def load_pairs(
-    folder: Path, names: Sequence[str], split: Split, backbone: Backbone, progress: Progress
+    names: Sequence[str], split: Split, backbone: Backbone, progress: Progress
 ) -> list[TaskPairs]:
-    """Read tasks and prepare their items.
+    """Read tasks that `ponder gallery --tasks` built, and prepare their items.
 
     Args:
-        folder: of the built tasks.
         names: of the tasks.
         split: which split.
         backbone: what will read them.
@@ -98,7 +105,7 @@ def load_pairs(
     """
     found = []
     for name in names:
-        data = read_task(folder, name, split)
+        data = read_task(default_folder(), name, split)
         queries, candidates = data.queries.to_pylist(), data.candidates.to_pylist()
         numbers = {row["id"]: number for number, row in enumerate(candidates)}
         right: dict[str, list[int]] = {row["id"]: [] for row in queries}

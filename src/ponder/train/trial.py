@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from ponder.engine.batching import by_length
-from ponder.engine.model import CPU_BUDGET, GPU_BUDGET
+from ponder.engine.budget import Budget
 from ponder.engine.scheduler import Scheduler
-from ponder.engine.writing import Writer
+from ponder.engine.writing import GREEDY, Sampling, Writer
 from ponder.train.gap import gap
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from ponder.engine.trace import Trace
+    from ponder.model.backbone import Prepared
     from ponder.model.thinker import Kind, Thinker
     from ponder.progress import Progress
     from ponder.train.task_pairs import Entry, TaskPairs
@@ -68,11 +70,7 @@ def try_both(
     found: dict[Kind, list[Tried]] = {kind: [] for kind in KINDS}
     for task in tasks:
         queries = task.queries[:items]
-        is_right = [
-            [number in set(right) for number in range(len(task.candidates))]
-            for right in task.right[:items]
-        ]
-        right = torch.tensor(is_right)  # (queries, candidates)
+        right = task.relevance(range(len(queries)))
         documents = [i for i in range(len(task.candidates)) if right[:, i].any()][:items]
         report(f"think about {task.name}", 0, 2)
         plain = {
@@ -115,7 +113,7 @@ def embed_plain(thinker: Thinker, entries: Sequence[Entry]) -> tuple[Tensor, Ten
     rows = [entry.row for entry in entries]
     vectors = torch.empty(len(rows), thinker.dim)
     queries, last = (torch.empty(len(rows), thinker.backbone.hidden_size) for _ in range(2))
-    budget = CPU_BUDGET if thinker.backbone.device.type == "cpu" else GPU_BUDGET
+    budget = Budget.of(thinker.backbone.device)
     for batch in by_length([len(row) for row in rows], budget.batch_tokens):
         some = [rows[i] for i in batch]
         states = thinker.read_out(thinker.read(some), some)
@@ -126,13 +124,20 @@ def embed_plain(thinker: Thinker, entries: Sequence[Entry]) -> tuple[Tensor, Ten
 
 def embed_thought(thinker: Thinker, entries: Sequence[Entry]) -> tuple[Tensor, Tensor]:
     """Return vectors (n, D) with a thought of the model's own, and how long each is (n,)."""
-    budget = CPU_BUDGET if thinker.backbone.device.type == "cpu" else GPU_BUDGET
+    vectors, traces = think(thinker, [entry.row for entry in entries])
+    return vectors, torch.tensor([trace.thought_tokens for trace in traces])
+
+
+def think(
+    thinker: Thinker, rows: Sequence[Prepared], sampling: Sampling = GREEDY
+) -> tuple[Tensor, list[Trace]]:
+    """Return vectors (n, D) of items all of which were thought about, and their traces."""
     tokenizer = thinker.backbone.processor.tokenizer
-    writer = Writer(tokenizer, thinker.config.max_thought_tokens)
-    run = Scheduler(thinker, budget, "always", 0.0, writer).run(entry.row for entry in entries)
-    results = list(run)
+    writer = Writer(tokenizer, thinker.config.max_thought_tokens, sampling)
+    budget = Budget.of(thinker.backbone.device)
+    results = list(Scheduler(thinker, budget, "always", 0.0, writer).run(rows))
     vectors = torch.from_numpy(np.stack([vector for vector, _ in results]))
-    return vectors, torch.tensor([trace.thought_tokens for _, trace in results])
+    return vectors, [trace for _, trace in results]
 
 
 def _tried(
