@@ -37,14 +37,15 @@ def head(inputs: int) -> nn.Module:
 
 
 def see(backbone: Backbone, pictures: list[bytes]) -> Tensor:
-    """Return the tower's features, averaged over the grid: (N, 1280)."""
+    """Return the averages of the tower's head and of its last stage: (N, 1600)."""
     tower = backbone.model.model.vision_tower
     features = []
     with torch.inference_mode():
         for start in range(0, len(pictures), 8):
             batch = [Image.open(io.BytesIO(file)) for file in pictures[start : start + 8]]
             pixels = backbone.processor.image_processor(batch)["pixel_values"]
-            features.append(tower(pixels.to(backbone.model.dtype)).mean(dim=(2, 3)).float())
+            maps = tower(pixels.to(backbone.model.dtype), (320,))
+            features.append(torch.cat([grid.mean(dim=(2, 3)) for grid in maps], dim=1).float())
     return torch.cat(features).clone()
 
 

@@ -8,9 +8,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from transformers import AutoModelForImageTextToText, AutoProcessor
+from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
+from ponder.model.connector import Connector
+from ponder.model.nano import NanoConfig
 from ponder.model.processor import NanoImageProcessor, NanoProcessor, fit_square
+from ponder.model.readout import ReadOut, ReadOutConfig
+from ponder.model.saved import load_saved, nano_backbone, save
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -134,6 +138,44 @@ def test_a_saved_model_opens_by_the_auto_classes(
     before, after = inputs(processor, ROWS[2]), inputs(again, ROWS[2])
     assert all(torch.equal(before[key], after[key]) for key in before)
     assert torch.equal(tiny_nano(**before).logits, model(**after).logits)
+
+
+def test_the_config_keeps_its_regions_and_stages(tmp_path: Path) -> None:
+    NanoConfig(regions_side=3, stage_channels=(112, 40)).save_pretrained(tmp_path)
+    again = AutoConfig.from_pretrained(tmp_path)
+    assert (again.tokens_per_picture, again.stage_channels) == (10, (112, 40))
+    assert again.region_features == 1280 + 2 * (112 + 40)
+    with pytest.raises(ValueError, match=r"no stage has \[41\] channels, they have \[16, 24, 40"):
+        NanoConfig(stage_channels=(320, 41))
+
+
+def test_a_saved_folder_keeps_its_regions_and_stages(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    backbone = nano_backbone({"regions_side": 1, "stage_channels": (112,)})
+    save(tmp_path, backbone, ReadOut(ReadOutConfig(backbone.hidden_size)), {})
+    backbone.model.bfloat16()
+    again = load_saved(tmp_path, dtype=torch.bfloat16, device="cpu").backbone
+    assert again.model.config.stage_channels == (112,)
+    assert again.processor.tokens_per_picture == 2
+    pixels = torch.randn(1, 3, 224, 224)
+    with torch.inference_mode():
+        before, after = (made.model.get_image_features(pixels) for made in (backbone, again))
+    assert torch.equal(before, after)
+
+
+def test_the_connector_standardises_all_but_the_head() -> None:
+    torch.manual_seed(0)
+    config = NanoConfig(stage_channels=(40,))
+    connector = Connector(config)
+    features = torch.randn(300, 5, config.region_features) * 3 + 7
+    connector.standardise(features)
+    taken: list[torch.Tensor] = []
+    connector.output.register_forward_hook(lambda _, given, __: taken.append(given[0]))
+    assert connector(features).shape == (300, 5, config.text_config.hidden_size)
+    head, stages = taken[0][..., :1280], taken[0][..., 1280:]
+    assert head.mean(dim=-1).abs().max() < 1e-3  # LayerNorm: over a region's channels
+    assert stages.mean(dim=(0, 1)).abs().max() < 1e-3  # over pictures and regions
+    assert torch.allclose(stages.flatten(0, 1).std(dim=0), torch.ones(80), atol=1e-3)
 
 
 def test_pictures_keep_their_shape_on_white() -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from ponder.gallery.shards import SCHEMA, write
 from ponder.model.backbone import Backbone
-from ponder.model.processor import NanoImageProcessor, NanoProcessor
+from ponder.model.processor import CHAT_TEMPLATE, NanoImageProcessor, NanoProcessor
 from ponder.train.align import AlignConfig, Aligner, fit
-from ponder.train.frozen import Pictures
+from ponder.train.frozen import Pictures, freeze
 from ponder.train.log import Run, plot, read_metrics
 
 if TYPE_CHECKING:
@@ -30,17 +34,19 @@ def backbone(tiny_nano: NanoForConditionalGeneration) -> Backbone:
     from ponder.model.pull import nano_folder
 
     tokenizer = AutoTokenizer.from_pretrained(nano_folder() / "language")
-    return Backbone(tiny_nano, NanoProcessor(NanoImageProcessor(), tokenizer, None, 5), {})
+    processor = NanoProcessor(NanoImageProcessor(), tokenizer, CHAT_TEMPLATE, 5)
+    return Backbone(tiny_nano, processor, {})
 
 
-def frozen(seed: int, hidden: int) -> tuple[Pictures, torch.Tensor]:
-    """Forty made-up pictures whose captions can be told from their grids."""
+def frozen(seed: int, backbone: Backbone) -> tuple[Pictures, torch.Tensor]:
+    """Forty made-up pictures whose captions can be told from their features."""
     random = torch.Generator().manual_seed(seed)
-    grids = torch.randn(40, 2, 320, 7, 7, generator=random).bfloat16()
-    own = grids.float().mean(dim=(1, 3, 4))[:, : 3 * hidden]
-    pooled = torch.nn.functional.pad(own, (0, 3 * hidden - own.shape[1])).half()
+    config = backbone.model.config
+    shape = (40, 2, config.tokens_per_picture, config.region_features)
+    features = torch.randn(shape, generator=random).bfloat16()
+    pooled = features.float().mean(dim=(1, 2))[:, : 3 * backbone.hidden_size].half()
     captions = [(i, [i], []) for i in range(40)]
-    pictures = Pictures(grids, torch.arange(40), torch.ones(40, dtype=torch.bool), captions)
+    pictures = Pictures(features, torch.arange(40), torch.ones(40, dtype=torch.bool), captions)
     return pictures, pooled
 
 
@@ -51,9 +57,9 @@ def train(backbone: Backbone, folder: Path, stop: int | None = None) -> list[dic
         if done == stop:
             raise KeyboardInterrupt
 
-    aligner = Aligner(CONFIG, backbone, frozen(0, backbone.hidden_size))
+    aligner = Aligner(CONFIG, backbone, frozen(0, backbone))
     try:
-        fit(aligner, frozen(1, backbone.hidden_size), Run(folder), report)
+        fit(aligner, frozen(1, backbone), Run(folder), report)
     except KeyboardInterrupt:
         assert stop is not None
     return read_metrics(folder)
@@ -80,3 +86,42 @@ def test_a_killed_run_has_the_losses_of_one_left_alone(
     resumed = train(backbone, tmp_path / "killed")
     assert [row["loss"] for row in resumed] == [row["loss"] for row in alone]
     assert resumed[-1]["dev_recall@10"] == alone[-1]["dev_recall@10"]
+
+
+def test_features_are_kept_until_regions_or_stages_change(
+    backbone: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ponder.train.frozen.home", lambda: tmp_path)
+    random = np.random.default_rng(0)
+    pictures, rows = [], []
+    for i in range(3):
+        picture = Image.fromarray(random.integers(0, 255, (8, 8, 3), dtype=np.uint8))
+        pictures.append(picture.resize((224, 224), Image.Resampling.NEAREST))
+        file = io.BytesIO()
+        pictures[-1].save(file, "PNG")
+        row = dict.fromkeys(SCHEMA.names, "") | {"captions": [], "tags": [], "split": "train"}
+        rows.append(row | {"id": str(i), "concept": str(i), "picture": file.getvalue()})
+    write(tmp_path, rows, {})
+
+    def look() -> tuple[torch.Tensor, set[str]]:
+        done: set[str] = set()
+        told = freeze(backbone, tmp_path, "train", ["en"], [0], 2, lambda name, *_: done.add(name))
+        return told[0].features, done
+
+    features, done = look()
+    assert done == {"captions", "pictures"}
+    again, done = look()
+    assert torch.equal(features, again)
+    assert not done
+    # The first view is what the connector takes of the picture itself, to bfloat16's precision.
+    pixels = backbone.processor.image_processor(pictures)["pixel_values"]
+    with torch.inference_mode():
+        wanted = backbone.model.model.pool_pictures(pixels)
+    assert torch.allclose(features[:, 0].float(), wanted, rtol=0.01, atol=0.01)
+    assert not torch.allclose(features[:, 1].float(), wanted, rtol=0.01, atol=0.01)
+
+    config = backbone.model.config
+    monkeypatch.setattr(config, "regions_side", 3)
+    assert look()[0].shape == (3, 2, 10, config.region_features)
+    monkeypatch.setattr(config, "stage_channels", (320, 80))
+    assert look()[0].shape == (3, 2, 10, 1280 + 2 * (320 + 80))

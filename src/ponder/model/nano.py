@@ -24,9 +24,11 @@ from transformers import (
 from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
 
 from ponder.model.connector import Connector
-from ponder.model.vision import HEAD_CHANNELS, STAGES, EfficientNetLite
+from ponder.model.vision import HEAD_CHANNELS, STAGES, EfficientNetLite, pool
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from transformers import Cache
 
 CPU_PICTURES = 8  # pictures the vision tower takes at a time on a CPU
@@ -38,6 +40,8 @@ class NanoConfig(PreTrainedConfig):  # type: ignore[misc]
     Attributes:
         image_size: side of the square a picture is fitted into, in pixels.
         regions_side: a picture is seen whole and in so many by so many regions.
+        stage_channels: stages of the vision tower that are seen beside its head, each named by its
+            channels.
         image_token_id: the placeholder the processor writes K times for each picture.
     """
 
@@ -49,14 +53,19 @@ class NanoConfig(PreTrainedConfig):  # type: ignore[misc]
         text_config: LlamaConfig | dict[str, Any] | None = None,
         image_size: int = 224,
         regions_side: int = 2,
+        stage_channels: Sequence[int] = (320, 192, 112),
         image_token_id: int = 5,
         **kwargs: Any,
     ) -> None:
+        known = [stage.channels for stage in STAGES]
+        if unknown := sorted(set(stage_channels) - set(known)):
+            raise ValueError(f"stage_channels: no stage has {unknown} channels, they have {known}")
         is_made = isinstance(text_config, LlamaConfig)
         text: LlamaConfig = text_config if is_made else LlamaConfig(**(text_config or {}))
         self.text_config = text
         self.image_size = image_size
         self.regions_side = regions_side
+        self.stage_channels = tuple(stage_channels)
         self.image_token_id = image_token_id
         kwargs.setdefault("tie_word_embeddings", True)
         super().__init__(**kwargs)
@@ -72,9 +81,9 @@ class NanoConfig(PreTrainedConfig):  # type: ignore[misc]
         return HEAD_CHANNELS
 
     @property
-    def block_channels(self) -> int:
-        """Channels of the vision tower's last block."""
-        return STAGES[-1].channels
+    def region_features(self) -> int:
+        """F, the features of one region: means of the head, means and maxima of the stages."""
+        return self.head_channels + 2 * sum(self.stage_channels)
 
 
 class NanoPreTrainedModel(PreTrainedModel):  # type: ignore[misc]
@@ -113,7 +122,12 @@ class NanoModel(NanoPreTrainedModel):
         pixels = pixel_values.to(self.dtype)
         # A CPU is a third faster when a chunk's activations stay in its cache.
         chunks = pixels.split(CPU_PICTURES if pixels.device.type == "cpu" else len(pixels))
-        return torch.cat([self.connector(self.vision_tower(chunk)) for chunk in chunks])
+        return torch.cat([self.connector(self.pool_pictures(chunk)) for chunk in chunks])
+
+    def pool_pictures(self, pixels: Tensor) -> Tensor:
+        """Return what the connector takes of (P, 3, S, S) pictures: (P, K, F)."""
+        maps = self.vision_tower(pixels, self.config.stage_channels)
+        return pool(maps, self.config.regions_side)
 
     def forward(
         self,

@@ -158,7 +158,11 @@ def save(
     files: list[str] = []
     if readout is not None:
         config: NanoConfig = backbone.model.config
-        record["nano"] = {"image_size": config.image_size, "regions_side": config.regions_side}
+        record["nano"] = {
+            "image_size": config.image_size,
+            "regions_side": config.regions_side,
+            "stage_channels": config.stage_channels,
+        }
         record["readout"] = readout.config.to_dict()
         _write(backbone.model.model.connector.state_dict(), folder / CONNECTOR)
         _write(readout.state_dict(), folder / READOUT)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 BATCH_NORM_EPS = 1e-3
 HEAD_CHANNELS = 1280
@@ -91,7 +91,7 @@ class Block(nn.Module):
 
 
 class EfficientNetLite(nn.Module):
-    """EfficientNet-Lite0: a grid of features, and the ImageNet classifier on their mean."""
+    """EfficientNet-Lite0: maps of features, and the ImageNet classifier on the head's mean."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -106,32 +106,48 @@ class EfficientNetLite(nn.Module):
         self.head = SameConv(channels, HEAD_CHANNELS, 1)
         self.classifier = nn.Linear(HEAD_CHANNELS, IMAGENET_CLASSES)
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        """Return the feature grid.
+    def forward(self, pixels: Tensor, stage_channels: Sequence[int] = ()) -> list[Tensor]:
+        """Return the head's map and those of chosen stages.
 
         Args:
             pixels: (B, 3, S, S) with S a multiple of 32, scaled to about -1..1.
+            stage_channels: which stages, each named by its channels.
 
         Returns:
-            (B, 1600, S / 32, S / 32): the head's channels and, behind them, the last block's.
+            (B, 1280, S / 32, S / 32) of the head; of each chosen stage (B, its channels, side,
+            side), where side is S / 32 for the last two and S / 16 for the two before.
         """
-        return self.widen(self.grid(pixels))
-
-    def grid(self, pixels: Tensor) -> Tensor:
-        """Return the last block's channels, (B, 320, S / 32, S / 32), which determine the rest."""
         x = F.relu6(self.stem(pixels.contiguous(memory_format=torch.channels_last)))
+        maps: dict[int, Tensor] = {}
         for block in self.blocks:
             x = block(x)
-        return x
+            maps[x.shape[1]] = x  # a stage's last block is written last
+        return [F.relu6(self.head(x)), *(maps[channels] for channels in stage_channels)]
 
-    def widen(self, grid: Tensor) -> Tensor:
-        """Turn what `grid` returned into what `forward` returns."""
-        return torch.cat([F.relu6(self.head(grid)), grid], dim=1)
-
-    def classify(self, features: Tensor) -> Tensor:
-        """Return the ImageNet logits (B, 1000) of what `forward` returned."""
-        logits: Tensor = self.classifier(features[:, :HEAD_CHANNELS].mean(dim=(2, 3)))
+    def classify(self, head: Tensor) -> Tensor:
+        """Return the ImageNet logits (B, 1000) of the head's map."""
+        logits: Tensor = self.classifier(head.mean(dim=(2, 3)))
         return logits
+
+
+def pool(maps: Sequence[Tensor], regions_side: int) -> Tensor:
+    """Return what a picture's maps hold, as a whole and region by region.
+
+    Args:
+        maps: (B, channels, side, side) each, the head's first; sides may differ.
+        regions_side: beside the whole, so many by so many regions, row by row.
+
+    Returns:
+        (B, 1 + regions, F): the head's means, and of every other map means and then maxima.
+    """
+    head, *stages = maps
+    pooled = []
+    for side in (1, regions_side):
+        features = [F.adaptive_avg_pool2d(head, side)]
+        for stage in stages:
+            features += [F.adaptive_avg_pool2d(stage, side), F.adaptive_max_pool2d(stage, side)]
+        pooled.append(torch.cat(features, dim=1).flatten(2).transpose(1, 2))  # (B, side², F)
+    return torch.cat(pooled, dim=1)
 
 
 def fold_batch_norm(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -44,6 +44,7 @@ class AlignConfig:
         languages: of the captions.
         views: pictures made of each picture: itself, and augmented ones.
         regions_side: a picture is seen whole and in so many by so many regions.
+        stage_channels: stages of the vision tower that are seen beside its head.
         steps: optimizer steps.
         batch: pictures a step; each is the others' negative.
         learning_rate: the peak; it rises over a tenth of the steps and falls as a cosine.
@@ -64,6 +65,7 @@ class AlignConfig:
     languages: tuple[str, ...] = ("en", "de", "es", "fr", "it", "nl", "pt")
     views: int = 2
     regions_side: int = 2
+    stage_channels: tuple[int, ...] = (320, 192, 112)
     steps: int = 250
     batch: int = 768
     learning_rate: float = 1e-3
@@ -93,13 +95,12 @@ class Aligner:
     ) -> None:
         self.config = config
         self.pictures, self.captions = split
-        self.tower = backbone.model.model.vision_tower
         torch.manual_seed(config.seed)
         self.connector = Connector(backbone.model.config, config.picture_dropout)
         self.readout = ReadOut(ReadOutConfig(backbone.hidden_size), config.text_dropout)
         self.readout.standardise(self.captions.float())
-        sample = self.pictures.grids[self.pictures.is_base][:STANDARD_PICTURES, 0]
-        self.connector.standardise(self._widen(sample))
+        sample = self.pictures.features[self.pictures.is_base][:STANDARD_PICTURES, 0]
+        self.connector.standardise(sample.float())
         self.learning = torch.nn.ModuleDict({"connector": self.connector, "readout": self.readout})
 
     def loss(self, step: int) -> Tensor:
@@ -111,7 +112,7 @@ class Aligner:
         weights = torch.where(self.pictures.is_base, 1.0, config.variant_share)
         rows = torch.multinomial(weights, config.batch, generator=random)
         views = self._views(random)
-        seen = self.see(self.pictures.grids[rows, views])
+        seen = self.see(self.pictures.features[rows, views])
         read = self.read(self.captions[self._choose(rows, random)])
         again = self.read(self.captions[self._choose(rows, random)])
         concept = self.pictures.concept[rows]
@@ -120,9 +121,9 @@ class Aligner:
         among_words = info_nce(read, again, concept, config.temperature)
         return to_words + config.among_words * among_words
 
-    def see(self, grids: Tensor) -> Tensor:
-        """Embed pictures, given as the tower's grids (B, channels, S, S)."""
-        picture = self.connector(self._widen(grids)).mean(dim=1)  # (B, hidden)
+    def see(self, features: Tensor) -> Tensor:
+        """Embed pictures, given as what the connector takes of them (B, K, F)."""
+        picture = self.connector(features.float()).mean(dim=1)  # (B, hidden)
         none = torch.zeros(len(picture), 1)
         text = self.readout.center.expand(len(picture), -1)
         embedding: Tensor = self.readout(Pooled(text, picture, none, none + 1))
@@ -144,17 +145,12 @@ class Aligner:
             first.setdefault(int(pictures.concept[row]), row)
         rows = list(first.values())[:DEV_PICTURES]
         names = torch.tensor([pictures.captions[row][0] for row in rows])
-        seen, read = self.see(pictures.grids[rows, 0]), self.read(captions[names])
+        seen, read = self.see(pictures.features[rows, 0]), self.read(captions[names])
         self.learning.train()
         seen, read = (torch.nn.functional.normalize(x, dim=-1) for x in (seen, read))
         scores = read @ seen.T
         rank = (scores >= scores.diagonal()[:, None]).sum(dim=1)
         return {f"dev_recall@{k}": float((rank <= k).float().mean()) for k in (1, 5, 10)}
-
-    @torch.no_grad()
-    def _widen(self, grids: Tensor) -> Tensor:
-        features: Tensor = self.tower.widen(grids.to(self.tower.head.weight.dtype)).float()
-        return features
 
     def _views(self, random: torch.Generator) -> Tensor:
         """Choose each picture's view: itself (0), or one of the augmented ones."""
@@ -193,7 +189,9 @@ def align(config: AlignConfig, folder: Path, report: Progress) -> dict[str, floa
         PonderError: the loss is no longer a number; the last checkpoint is from before that.
     """
     gallery = build(config.part, default_folder(config.part), report)
-    backbone = nano_backbone({"regions_side": config.regions_side})
+    backbone = nano_backbone(
+        {"regions_side": config.regions_side, "stage_channels": config.stage_channels}
+    )
     backbone.model.to(fastest_dtype(backbone.device))
     layers = ReadOutConfig(backbone.hidden_size).layers
     train, dev = (

@@ -1,7 +1,7 @@
 """What the frozen towers say of the training data, computed once and kept.
 
-Neither tower learns, so a picture's grid and a caption's states never change: training reads them
-from here and spends its time on the parts that do.
+Neither tower learns, so a picture's features and a caption's states never change: training reads
+them from here and spends its time on the parts that do.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ class Pictures:
     """One split's pictures.
 
     Attributes:
-        grids: (N, views, channels, S, S) bfloat16, the tower's grids before its head.
+        features: (N, views, K, F) bfloat16, what the connector takes.
         concept: (N,) number of the row's concept.
         is_base: (N,) whether the row is no skin-tone or other variant.
         captions: for each row, its captions as positions among the pooled states: the English name,
             other English texts, and names in other languages; either of the last may be empty.
     """
 
-    grids: Tensor
+    features: Tensor
     concept: Tensor
     is_base: Tensor
     captions: list[tuple[int, list[int], list[int]]]
@@ -86,10 +86,12 @@ def freeze(
 
     pooled = pool_texts(backbone, texts, layers, report)
     manifest = json.loads((gallery / "manifest.json").read_text(encoding="utf-8"))
+    config = backbone.model.config
     key = {"gallery": manifest, "split": split, "views": views}
-    grids = _cached(backbone, key, lambda: _grids(backbone, rows, views, report))
+    key |= {"regions_side": config.regions_side, "stage_channels": config.stage_channels}
+    features = _cached(backbone, key, lambda: _pool_pictures(backbone, rows, views, report))
     pictures = Pictures(
-        grids,
+        features,
         torch.tensor([numbers[row["concept"]] for row in rows]),
         torch.tensor([not row["variant"] for row in rows]),
         captions,
@@ -167,14 +169,12 @@ def _pool_captions(
 
 
 @torch.inference_mode()
-def _grids(
+def _pool_pictures(
     backbone: Backbone,
     rows: list[dict[str, Any]],
     views: int,
     report: Progress,
 ) -> Tensor:
-    tower = backbone.model.model.vision_tower
-
     def pixels(start: int) -> Tensor:
         pictures = []
         for i, row in enumerate(rows[start : start + PICTURE_BATCH], start):
@@ -183,12 +183,12 @@ def _grids(
         values: Tensor = backbone.processor.image_processor(pictures)["pixel_values"]
         return values
 
-    grids: list[Tensor] = []
+    pooled: list[Tensor] = []
     for batch in ahead(pixels, range(0, len(rows), PICTURE_BATCH), depth=4):
-        grid = tower.grid(batch.to(backbone.model.dtype))  # (b * views, channels, S, S)
-        grids.append(grid.contiguous().unflatten(0, (-1, views)).bfloat16())
-        report("pictures", min(len(grids) * PICTURE_BATCH, len(rows)), len(rows))
-    return torch.cat(grids)
+        features = backbone.model.model.pool_pictures(batch.to(backbone.model.dtype))
+        pooled.append(features.unflatten(0, (-1, views)).bfloat16())  # (b, views, K, F)
+        report("pictures", min(len(pooled) * PICTURE_BATCH, len(rows)), len(rows))
+    return torch.cat(pooled)
 
 
 def _augment(picture: Image.Image, row: int, view: int) -> Image.Image:
