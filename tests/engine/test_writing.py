@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from ponder.engine.writing import Draft, Sampling, Writer
-from ponder.model.thoughts import Thought, compose, is_complete, remainder
+from ponder.model.thoughts import compose, is_complete, remainder
+from ponder.train.records import WrittenThought, read_thought
 from tests.families import tokenizer
 
 TOKENIZER = tokenizer("<image>")
@@ -31,33 +32,33 @@ def write(text: str, limit: int = 100) -> Draft:
     return draft
 
 
-def finish(draft: Draft) -> Thought:
-    return Writer(TOKENIZER, 100).finish(draft)
+def text_of(draft: Draft) -> str:
+    return Writer(TOKENIZER, 100).text(draft)
 
 
 @pytest.mark.parametrize("reasoning", ["two wheels", ""])
 def test_a_thought_ends_with_its_answer(reasoning: str) -> None:
     text = compose(reasoning, "a red bicycle")
     draft = write(text.removeprefix("<think>") + " and more")
-    thought = finish(draft)
-    assert thought == Thought(text, len(draft.tokens), was_cut=False)
-    assert (thought.reasoning, thought.answer) == (reasoning, "a red bicycle")
+    assert text_of(draft) == text
+    assert read_thought(text) == WrittenThought(reasoning, "a red bicycle")
+    assert draft.closing == 0
     assert draft.unread == 1  # the context has not read the last token yet
 
 
 @pytest.mark.parametrize("limit", range(8, 24))
 def test_a_thought_too_long_is_cut_and_closed(limit: int) -> None:
     draft = write("two wheels and a frame</think><answer>a red bicycle with a bell", limit)
-    thought = finish(draft)
-    assert thought.was_cut
-    assert is_complete(thought.text)
-    assert thought.text.count("</think>") == thought.text.count("<answer>") == 1
+    text = text_of(draft)
+    assert draft.closing > 0
+    assert is_complete(text)
+    assert text.count("</think>") == text.count("<answer>") == 1
     assert draft.tokens[-draft.unread :] == draft.tokens[limit - 1 :]
 
 
 def test_a_thought_broken_off_is_closed_without_the_stop_token() -> None:
     draft = write("two wheels<|im_end|>")
-    assert finish(draft).text == "<think>two wheels</think><answer></answer>"
+    assert text_of(draft) == "<think>two wheels</think><answer></answer>"
     assert draft.closing
     closing = ids("</think><answer></answer>")
     assert draft.tokens[-draft.unread :] == closing

@@ -42,7 +42,7 @@ class Colours:
         for key, item in items:
             self.embedded += 1
             thought = f"<think>{len(item.parts)}</think>" if think == "always" else None
-            trace = Trace("always" if thought else "never", thought=thought, thought_tokens=3)
+            trace = Trace("always", thought=thought, thought_ids=(1, 2, 3))
             yield key, self.vector(item), trace if thought else Trace("never")
 
     def vector(self, value: Any) -> np.ndarray:

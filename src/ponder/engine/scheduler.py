@@ -242,16 +242,14 @@ class Scheduler:
 
     def _finish(self, rows: Sequence[_Row], vectors: NDArray[np.float32]) -> None:
         for row, vector in zip(rows, vectors, strict=True):
-            thought = self._writer.finish(row.draft) if row.draft else None
+            draft = row.draft
             trace = Trace(
-                mode="always" if thought else "never",
+                mode="always" if draft else "never",
                 gate=row.gate,
-                thought=thought.text if thought else None,
-                thought_ids=tuple(row.draft.tokens) if row.draft else (),
-                closing_tokens=row.draft.closing if row.draft else 0,
-                was_cut=thought.was_cut if thought else False,
+                thought=self._writer.text(draft) if draft else None,
+                thought_ids=tuple(draft.tokens) if draft else (),
+                closing_tokens=draft.closing if draft else 0,
                 context_tokens=len(row.item),
-                thought_tokens=thought.tokens if thought else 0,
                 read_ms=row.read_ms,
                 think_ms=row.think_ms,
                 embed_ms=row.embed_ms,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 ThinkMode = Literal["never", "always", "auto"]
 THINK_MODES: tuple[ThinkMode, ...] = ("never", "always", "auto")
@@ -21,9 +21,7 @@ class Trace:
         thought: the thought with its tags; None without one.
         thought_ids: the tokens of the thought.
         closing_tokens: how many of them, at the end, were added to close it.
-        was_cut: whether the thought was too long and closed for it.
         context_tokens: tokens of the item as the backbone read it.
-        thought_tokens: tokens of the thought, 0 without one.
         read_ms: reading the item.
         think_ms: writing the thought.
         embed_ms: reading out, the gate included.
@@ -34,13 +32,17 @@ class Trace:
     thought: str | None = None
     thought_ids: tuple[int, ...] = ()
     closing_tokens: int = 0
-    was_cut: bool = False
     context_tokens: int = 0
-    thought_tokens: int = 0
     read_ms: float = 0.0
     think_ms: float = 0.0
     embed_ms: float = 0.0
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON and Parquet."""
-        return asdict(self)
+    @property
+    def thought_tokens(self) -> int:
+        """Tokens of the thought, 0 without one."""
+        return len(self.thought_ids)
+
+    @property
+    def was_cut(self) -> bool:
+        """Whether the thought was too long, or broke off, and was closed for it."""
+        return self.closing_tokens > 0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ponder.model.thoughts import OPENING, Thought, is_complete, remainder
+from ponder.model.thoughts import OPENING, is_complete, remainder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -120,9 +120,10 @@ class Writer:
         draft.closing = len(closing)
         draft.is_done = True
 
-    def finish(self, draft: Draft) -> Thought:
-        """Return the finished thought."""
-        return Thought(self._tokenizer.decode(draft.tokens), len(draft.tokens), draft.closing > 0)
+    def text(self, draft: Draft) -> str:
+        """Return a draft as text, with its tags."""
+        text: str = self._tokenizer.decode(draft.tokens)
+        return text
 
     def _choose(self, drafts: Sequence[Draft], logits: Tensor) -> list[int]:
         if self._sampling.temperature == 0:
