@@ -80,6 +80,7 @@ QWEN = {
 LONGEST = 128
 RATES = (0.0, 0.25, 0.5, 1.0)
 PEER_ROWS = (16, 32)
+GATE_ROUNDS = 9
 WORDS = ("a", "red", "bicycle", "leans", "on", "the", "wall", "in", "sun", "and", "what", "is")
 
 
@@ -315,9 +316,8 @@ def main() -> None:
         f"{'peer tokens':>13}"
         f"{'largest difference':>20}"
     )
-    never = bench.ours("never")
     longest = 0.0  # of the peer, thinking always
-    found: dict[str, dict[str, float]] = {"never": {"seconds": never.seconds}}
+    found: dict[str, dict[str, float]] = {}
     modes = [("always", None)] + [(f"auto {rate:.0%}", threshold(gates, rate)) for rate in RATES]
     for name, at in modes:
         ours = bench.ours("always") if at is None else bench.ours("auto", at)
@@ -337,9 +337,8 @@ def main() -> None:
             f"{ours.tokens:>13,}{peer.tokens:>13,}{difference:>20.1e}",
             flush=True,
         )
-    print(f"{'never':<12}{never.seconds:>9.2f}\n")
-    found["floors"] = floors(bench)
-    for name, value in found["floors"].items():
+    found["gate"], found["floors"] = asking(bench), floors(bench)
+    for name, value in (found["gate"] | found["floors"]).items():
         print(f"{name:<26}{value:>12,.2f}")
     if options.json:
         options.json.write_text(json.dumps(found, indent=1) + "\n")
@@ -348,6 +347,16 @@ def main() -> None:
 def place() -> str:
     """Return what this runs on, in words."""
     return torch.cuda.get_device_name() if torch.cuda.is_available() else f"{os.cpu_count()} cores"
+
+
+def asking(bench: Bench) -> dict[str, float]:
+    """Return what `auto` costs next to `never` where the gate wants no thought."""
+    rounds = [
+        (bench.ours("auto", 2.0).seconds, bench.ours("never").seconds) for _ in range(GATE_ROUNDS)
+    ]
+    auto, never = (float(np.median(seconds)) for seconds in zip(*rounds, strict=True))
+    ratio = float(np.median([one / other for one, other in rounds]))
+    return {"never_seconds": never, "auto_0_seconds": auto, "auto_0_of_never": ratio}
 
 
 def floors(bench: Bench, rows: int = 32, steps: int = 16) -> dict[str, float]:
