@@ -1,6 +1,6 @@
 """Thinking through one scheduler, next to the pipeline one writes first.
 
-    python benchmarks/think.py [--items 96] [--json FILE]
+    python benchmarks/think.py [--items 192] [--json FILE]
     python benchmarks/think.py --backbone qwen3-vl-4b      # random weights, wants a GPU
 
 The peer goes batch by batch: `generate` under the reasoning adapter until the batch's last thought
@@ -23,6 +23,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 import time
 from dataclasses import dataclass
@@ -299,7 +300,7 @@ class Bench:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--items", type=int, default=96)
+    parser.add_argument("--items", type=int, default=192)
     parser.add_argument("--backbone", choices=["nano", *QWEN], default="nano")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -363,8 +364,9 @@ def floors(bench: Bench, rows: int = 32, steps: int = 16) -> dict[str, float]:
     """Return what share of the machine's floors reading and writing reach."""
     thinker, device = bench.thinker, bench.thinker.backbone.device
     batch = bench.items[1::2][:rows]  # pictures
-    decoder = thinker.backbone.model.get_decoder()
-    weights = sum(p.numel() for name, p in decoder.named_parameters() if "embed_tokens" not in name)
+    # The peer's copy is never merged, so its weights are parameters still.
+    named = bench.other.backbone.model.get_decoder().named_parameters()
+    weights = sum(p.numel() for name, p in named if not re.search("embed_tokens|lora_", name))
     head = thinker.backbone.model.get_output_embeddings().weight
     with torch.inference_mode():
         thinker.read(batch)
