@@ -43,7 +43,6 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 
 from machine import bandwidth, clock, matmul_rate
 from ponder.engine.budget import Budget
-from ponder.engine.model import MERGED_BYTES
 from ponder.engine.scheduler import Scheduler
 from ponder.engine.writing import Draft, Writer
 from ponder.gallery import default_folder, read
@@ -255,7 +254,7 @@ def contenders(backbone: str) -> tuple[Thinker, Thinker, list[Item]]:
         return thinker, items
 
     ours, items = made()
-    if ours.backbone.text_bytes > MERGED_BYTES:
+    if not ours.can_merge:
         return ours, ours, items
     ours.adapters.merge()
     return ours, made()[0], items

@@ -15,10 +15,11 @@ from ponder.engine.model import Model
 from ponder.model.adapters import ADAPTERS
 from ponder.model.saved import Saved
 from ponder.train.joint import JointLoss, PairBatch, Side, Weights
-from ponder.train.losses import matryoshka
+from ponder.train.losses import Others, matryoshka
 from tests.thinkers import ITEMS, thinker
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from ponder.model.thinker import Thinker
@@ -27,6 +28,7 @@ THOUGHTS = [[30, 31, 32], [33, 34], [35, 36, 37, 38], [39], [40, 41], [42, 43, 4
 DIMS = (64, 16)
 EVEN = Weights()
 GROUP = torch.tensor([0, 1, 0, 2])
+NEGATIVE_GROUP = torch.tensor([5, 1, 6, 7, 0, 8])  # two of them are right for some query
 
 
 def learner(family: str) -> Thinker:
@@ -42,7 +44,7 @@ def parameters(made: Thinker) -> dict[str, torch.nn.Parameter]:
     return found | {"queries": made.queries.vectors}
 
 
-def pairs(made: Thinker, numbers: list[int]) -> PairBatch:
+def pairs(made: Thinker, numbers: list[int], negatives: Sequence[int] = ()) -> PairBatch:
     rows = [made.backbone.prepare(item, "item") for item in ITEMS]
     count = len(ITEMS)
     return PairBatch(
@@ -51,6 +53,8 @@ def pairs(made: Thinker, numbers: list[int]) -> PairBatch:
             [rows[(i + 2) % count] for i in numbers], [THOUGHTS[(i + 3) % count] for i in numbers]
         ),
         GROUP[numbers],
+        [rows[i] for i in negatives],
+        NEGATIVE_GROUP[list(negatives)],
     )
 
 
@@ -70,7 +74,7 @@ def gradients(
 @pytest.mark.parametrize("family", ["qwen3_vl", "llava"])
 def test_chunks_change_no_gradient(family: str) -> None:
     made = learner(family)
-    batch = pairs(made, [0, 1, 2, 3])
+    batch = pairs(made, [0, 1, 2, 3], negatives=[0, 1, 4])
     whole = gradients(made, batch, chunk_tokens=10_000)
     parts = gradients(made, batch, chunk_tokens=40)
     for name, gradient in whole.items():
@@ -81,7 +85,7 @@ def test_chunks_change_no_gradient(family: str) -> None:
 def test_it_is_the_gradient_of_the_plain_loss() -> None:
     """The loss written down in one piece, without a cache, has the same gradients."""
     made = learner("llava")
-    batch = pairs(made, [0, 1, 2, 3])
+    batch = pairs(made, [0, 1, 2, 3], negatives=[0, 1, 4])
     got = gradients(made, batch, chunk_tokens=40)
     rows = [*batch.queries.rows, *batch.positives.rows]
     thoughts = [*batch.queries.thoughts, *batch.positives.thoughts]
@@ -99,11 +103,29 @@ def test_it_is_the_gradient_of_the_plain_loss() -> None:
         )
     e, z = torch.cat(plain), torch.cat(thought)
     loss = sum(language) / sum(map(len, thoughts))
+    wrong = torch.cat([made.embed(made.read_out(made.read([x]), [x])) for x in batch.negatives])
+    others = Others(wrong, batch.negative_group)
     for weight, a, b in ((1.0, z[:4], z[4:]), (1.0, e[:4], e[4:]), (0.5, z[:4], e[4:])):
-        loss = loss + weight * matryoshka(a, b, batch.group, 0.1, DIMS)
+        loss = loss + weight * matryoshka(a, b, batch.group, 0.1, DIMS, others)
     expected = torch.autograd.grad(loss, list(parameters(made).values()))
     for (name, gradient), other in zip(got.items(), expected, strict=True):
         assert torch.allclose(gradient, other, rtol=1e-3, atol=1e-6), name
+
+
+@pytest.mark.parametrize("family", ["qwen3_vl", "nano"])
+def test_folded_adapters_learn_the_same(family: str) -> None:
+    made = learner(family)
+    batch = pairs(made, [0, 1, 2, 3], negatives=[0, 1, 4])
+    apart = gradients(made, batch, chunk_tokens=40)
+    for parameter in parameters(made).values():
+        parameter.grad = None
+    with made.adapters.folded():
+        JointLoss(made, Accelerator(cpu=True), 0.1, DIMS, EVEN, 40).backward(batch, seed=0)
+    for name, parameter in parameters(made).items():
+        assert parameter.grad is not None
+        assert torch.allclose(parameter.grad, apart[name], rtol=1e-3, atol=1e-6), name
+    rerun = gradients(made, batch, chunk_tokens=40)
+    assert all(torch.equal(rerun[name], gradient) for name, gradient in apart.items())
 
 
 def test_each_loss_teaches_its_own_side() -> None:
@@ -122,9 +144,9 @@ def _one_process(rank: int, folder: Path) -> None:
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "OMP_NUM_THREADS": "1"}
     accelerator = Accelerator(cpu=True)
     made = learner("llava")
-    numbers = [[0, 1], [2, 3]][rank]
+    numbers, negatives = ([0, 1], [0]) if rank == 0 else ([2, 3], [1, 4])
     loss = JointLoss(made, accelerator, 0.1, DIMS, Weights(), 10_000)
-    losses = loss.backward(pairs(made, numbers), seed=0)
+    losses = loss.backward(pairs(made, numbers, negatives), seed=0)
     summed = {
         name: accelerator.reduce(p.grad, "sum")
         for name, p in parameters(made).items()
@@ -141,7 +163,7 @@ def test_two_processes_equal_one_with_the_joint_batch(tmp_path: Path) -> None:
     AcceleratorState._reset_state()
     PartialState._reset_state()
     made = learner("llava")
-    alone = gradients(made, pairs(made, [0, 1, 2, 3]), 10_000)
+    alone = gradients(made, pairs(made, [0, 1, 2, 3], [0, 1, 4]), 10_000)
     for name, gradient in joint["gradients"].items():
         assert torch.allclose(gradient, alone[name], rtol=1e-3, atol=1e-6), name
 

@@ -39,9 +39,6 @@ if TYPE_CHECKING:
 K = TypeVar("K")
 ONE_ITEM = (str, bytes, bytearray, Path, Mapping, Item, tuple, np.ndarray)
 
-# Up to this size a language model's weights are kept once for each adapter, which spares the
-# adapters' time; a larger one has better use for the memory.
-MERGED_BYTES = 2**30
 LONG_WORK = 256  # items from which a terminal is shown a progress bar
 
 
@@ -81,6 +78,11 @@ class Model:
     def thinks(self) -> bool:
         """Whether it can think before it embeds."""
         return self._saved.thinker is not None
+
+    @property
+    def has_gate(self) -> bool:
+        """Whether it can decide itself when to think."""
+        return self._saved.thinker is not None and self._saved.thinker.gate is not None
 
     @property
     def limits(self) -> Limits:
@@ -286,6 +288,6 @@ def load(
             not been pulled.
     """
     saved = load_saved(name_or_folder, adapters=adapters, dtype=dtype, device=device)
-    if saved.thinker is not None and saved.backbone.text_bytes <= MERGED_BYTES:
+    if saved.thinker is not None and saved.thinker.can_merge:
         saved.thinker.adapters.merge()
     return Model(saved)

@@ -10,6 +10,7 @@ the same way (Think When Needed, arXiv 2605.14448; what the paper leaves open is
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -30,6 +31,7 @@ from ponder.model.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from contextlib import AbstractContextManager
 
     from transformers.modeling_outputs import BaseModelOutputWithPast
 
@@ -37,6 +39,9 @@ if TYPE_CHECKING:
     from ponder.model.backbone import Backbone, Prepared
     from ponder.model.readout import ReadOut
 
+# Up to this size a language model's weights are kept once for each adapter, which spares the
+# adapters' time; a larger one has better use for the memory.
+MERGED_BYTES = 2**30
 # A prefix that fewer tokens long is read again with each row: reading it apart costs a pass.
 MIN_SHARED = 16
 
@@ -136,6 +141,15 @@ class Thinker:
     def dim(self) -> int:
         """Dimensions of an embedding."""
         return self.readout.dim if self.readout is not None else self.backbone.hidden_size
+
+    @property
+    def can_merge(self) -> bool:
+        """Whether it is small enough to keep its language model once for each adapter."""
+        return self.backbone.text_bytes <= MERGED_BYTES
+
+    def folded(self) -> AbstractContextManager[None]:
+        """Within, run with the adapters folded in, if there is memory for it; it learns alike."""
+        return self.adapters.folded() if self.can_merge else nullcontext()
 
     def read(self, rows: Sequence[Prepared], adapter: Adapter = "reasoning") -> Context:
         """Read rows under an adapter; what they begin with alike is read once for all of them."""

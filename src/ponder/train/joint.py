@@ -9,15 +9,15 @@ al. 2021). So memory depends on the chunk, not on the batch.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
 
 from ponder.engine.batching import by_length
 from ponder.train.likelihood import surprises
-from ponder.train.losses import matryoshka
+from ponder.train.losses import Others, matryoshka
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -49,21 +49,45 @@ class PairBatch:
         queries: one side.
         positives: the other, row by row.
         group: (B,), rows of one group are not each other's negatives.
+        negatives: M more items that are wrong for the queries; they are embedded without a thought.
+        negative_group: (M,), a query's negatives leave out those of its own group.
     """
 
     queries: Side
     positives: Side
     group: Tensor
+    negatives: Sequence[Prepared] = ()
+    negative_group: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.long))
 
     @property
     def rows(self) -> list[Prepared]:
-        """All items, queries first."""
+        """All queries, then all positives."""
         return [*self.queries.rows, *self.positives.rows]
 
     @property
     def thoughts(self) -> list[Sequence[int]]:
-        """All thoughts, in the same order."""
+        """Their thoughts."""
         return [*self.queries.thoughts, *self.positives.thoughts]
+
+
+class Pairs(Protocol):
+    """What pairs are drawn from."""
+
+    @property
+    def name(self) -> str:
+        """Of the task or data set."""
+
+    def __len__(self) -> int:
+        """Return how many pairs there are."""
+
+    def draw(self, count: int, thought_dropout: float, seed: int) -> PairBatch:
+        """Return so many pairs, at most as many as there are; the same seed draws the same.
+
+        Args:
+            count: of pairs.
+            thought_dropout: how often a thought has no reasoning.
+            seed: of the draw.
+        """
 
 
 @dataclass(frozen=True)
@@ -123,22 +147,34 @@ class JointLoss:
         """
         rows, thoughts = batch.rows, batch.thoughts
         chunks = list(self._chunks(rows, thoughts))
-        plain, thought = self._embed_all(rows, thoughts, chunks, seed)
-        losses, by_plain, by_thought = self._contrast(plain, thought, batch.group)
+        if len(chunks) == 1:  # it fits into memory, so nothing has to be run again
+            chunks = [list(range(len(rows)))]
+            torch.manual_seed(seed)
+            whole = self._run(rows, thoughts)
+            plain, thought = whole[0].detach(), whole[1].detach()
+        else:
+            whole = None
+            plain, thought = self._embed_all(rows, thoughts, chunks, seed)
+        wrong = list(by_length([len(row) for row in batch.negatives], self._chunk_tokens))
+        negatives = self._embed_negatives(batch, wrong, seed)
+        losses, by_plain, by_thought, by_negative = self._contrast(plain, thought, negatives, batch)
         written = torch.tensor(float(sum(map(len, thoughts))), device=plain.device)
         total = self._accelerator.reduce(written, "sum")
         language = 0.0
         for number, chunk in enumerate(chunks):
             torch.manual_seed(seed + number)
             some = [rows[i] for i in chunk], [thoughts[i] for i in chunk]
-            no_think, with_think, tokens = self._run(*some)
+            no_think, with_think, tokens = whole or self._run(*some)
             carried = (no_think * by_plain[chunk]).sum() + (with_think * by_thought[chunk]).sum()
             (self._weights.language * tokens / total + carried).backward()
             language += float(tokens.detach())
+        for number, chunk in enumerate(wrong):
+            torch.manual_seed(seed - 1 - number)
+            (self._plain([batch.negatives[i] for i in chunk]) * by_negative[chunk]).sum().backward()
         return {"language": language / float(written), **losses}
 
     def embed(self, batch: PairBatch) -> tuple[Tensor, Tensor]:
-        """Return unit embeddings (2 B, D) without and with thoughts, queries before positives."""
+        """Return unit embeddings (2 B, D) of the pairs without and with thoughts, queries first."""
         chunks = list(self._chunks(batch.rows, batch.thoughts))
         return self._embed_all(batch.rows, batch.thoughts, chunks, seed=0)
 
@@ -159,6 +195,18 @@ class JointLoss:
                 plain[chunk], thought[chunk], _ = self._run(*some, with_language=False)
         return plain, thought
 
+    @torch.no_grad()
+    def _embed_negatives(self, batch: PairBatch, chunks: Sequence[list[int]], seed: int) -> Tensor:
+        found = torch.empty(len(batch.negatives), self._thinker.dim)
+        found = found.to(self._thinker.backbone.device)
+        for number, chunk in enumerate(chunks):
+            torch.manual_seed(seed - 1 - number)
+            found[chunk] = self._plain([batch.negatives[i] for i in chunk])
+        return found
+
+    def _plain(self, rows: Sequence[Prepared]) -> Tensor:
+        return self._thinker.embed(self._thinker.read_out(self._thinker.read(rows), rows))
+
     def _run(
         self,
         rows: Sequence[Prepared],
@@ -178,18 +226,19 @@ class JointLoss:
         return plain, thought, loss
 
     def _contrast(
-        self, plain: Tensor, thought: Tensor, group: Tensor
-    ) -> tuple[dict[str, float], Tensor, Tensor]:
+        self, plain: Tensor, thought: Tensor, negatives: Tensor, batch: PairBatch
+    ) -> tuple[dict[str, float], Tensor, Tensor, Tensor]:
         """Return the losses over the joint batch, and their gradients on this process's rows."""
         accelerator, weights = self._accelerator, self._weights
         sides = [part.chunk(2) for part in (plain, thought)]
         # (queries, positives) without a thought, then with one
         parts = [accelerator.gather(part).requires_grad_() for pair in sides for part in pair]
-        groups = accelerator.gather(group.to(plain.device))
+        groups = accelerator.gather(batch.group.to(plain.device))
         queries, positives, thinking, thought_of = parts
+        others = self._others(negatives, batch.negative_group.to(plain.device))
 
         def contrast(a: Tensor, b: Tensor) -> Tensor:
-            return matryoshka(a, b, groups, self._temperature, self._dims)
+            return matryoshka(a, b, groups, self._temperature, self._dims, others)
 
         losses = {
             "think": contrast(thinking, thought_of),
@@ -197,11 +246,22 @@ class JointLoss:
             "mixed": contrast(thinking, positives),
         }
         total = sum(getattr(weights, name) * loss for name, loss in losses.items())
-        gradients = torch.autograd.grad(total, parts, materialize_grads=True)
-        start = accelerator.process_index * len(group)
-        own = [gradient[start : start + len(group)] for gradient in gradients]
+        *gradients, by_others = torch.autograd.grad(
+            total, [*parts, others.rows], materialize_grads=True
+        )
+        start = accelerator.process_index * len(batch.group)
+        own = [gradient[start : start + len(batch.group)] for gradient in gradients]
         values = {name: float(loss.detach()) for name, loss in losses.items()}
-        return values, torch.cat(own[:2]), torch.cat(own[2:])
+        each = len(by_others) // accelerator.num_processes
+        by_negative = by_others[accelerator.process_index * each :][: len(negatives)]
+        return values, torch.cat(own[:2]), torch.cat(own[2:]), by_negative
+
+    def _others(self, negatives: Tensor, group: Tensor) -> Others:
+        """Return the negatives of all processes, each filled up to as many as any has."""
+        accelerator = self._accelerator
+        rows = accelerator.pad_across_processes(negatives)
+        groups = accelerator.pad_across_processes(group, pad_index=-1)
+        return Others(accelerator.gather(rows).requires_grad_(), accelerator.gather(groups))
 
     def _chunks(
         self, rows: Sequence[Prepared], thoughts: Sequence[Sequence[int]]

@@ -22,6 +22,7 @@ from accelerate import Accelerator
 from ponder.engine.batching import by_length
 from ponder.engine.writing import Sampling
 from ponder.errors import PonderError
+from ponder.gallery.tasks import TASKS
 from ponder.model.saved import load_saved, save
 from ponder.model.thoughts import OPENING
 from ponder.train.gap import gap
@@ -71,7 +72,7 @@ class RlConfig:
 
     seed: int = 0
     model: str = "runs/sft/model"
-    tasks: tuple[str, ...] = ("caption_to_picture", "picture_to_caption", "cross_style")
+    tasks: tuple[str, ...] = TASKS
     steps: int = 100
     queries: int = 16
     group: int = 8
@@ -171,7 +172,8 @@ class Grpo:
         numbers = chance.sample(range(len(task.queries)), min(config.queries, len(task.queries)))
         rows = [task.queries[i].row for i in numbers for _ in range(config.group)]
         sampling = Sampling(config.sampling_temperature, seed)
-        vectors, traces = think(self.thinker, rows, sampling)
+        with self.thinker.folded():
+            vectors, traces = think(self.thinker, rows, sampling)
         right = task.relevance([i for i in numbers for _ in range(config.group)])
         positives = documents[right.int().argmax(dim=1)]
         gaps = gap(vectors, positives, documents, right, config.gap_temperature)
@@ -198,22 +200,25 @@ class Grpo:
         lengths = [len(r) + len(t) for r, t in zip(samples.rows, samples.thoughts, strict=True)]
         divergence = clipped = 0.0
         total = sum(samples.chosen)
-        for chunk in by_length(lengths, config.chunk_tokens):
-            with torch.no_grad(), thinker.adapters.holding("reasoning", self.reference):
-                before = self._log_probabilities(samples, chunk)
-            now = self._log_probabilities(samples, chunk)
-            counts = torch.tensor([samples.chosen[i] for i in chunk])
-            advantage = samples.advantage[chunk].repeat_interleave(counts).to(now.device)
-            # One step for each draw: the draw's own probabilities are these, without gradient.
-            ratio = (now - now.detach()).exp()
-            bounded = ratio.clamp(1 - config.clip, 1 + config.clip)
-            gain = torch.minimum(ratio * advantage, bounded * advantage)
-            away = before - now
-            stray = away.exp() - away - 1  # an unbiased estimate of the divergence, never negative
-            loss = (config.divergence * stray - gain).sum() / total
-            loss.backward()
-            divergence += float(stray.detach().sum()) / total
-            clipped += float((ratio != bounded).sum()) / total
+        chunks = list(by_length(lengths, config.chunk_tokens))
+        held = thinker.adapters.holding("reasoning", self.reference)
+        with torch.no_grad(), held, thinker.folded():
+            reference = [self._log_probabilities(samples, chunk) for chunk in chunks]
+        with thinker.folded():
+            for chunk, before in zip(chunks, reference, strict=True):
+                now = self._log_probabilities(samples, chunk)
+                counts = torch.tensor([samples.chosen[i] for i in chunk])
+                advantage = samples.advantage[chunk].repeat_interleave(counts).to(now.device)
+                # One step for each draw: the draw's own probabilities are these, without gradient.
+                ratio = (now - now.detach()).exp()
+                bounded = ratio.clamp(1 - config.clip, 1 + config.clip)
+                gain = torch.minimum(ratio * advantage, bounded * advantage)
+                away = before - now
+                stray = away.exp() - away - 1  # an unbiased estimate of the divergence, >= 0
+                loss = (config.divergence * stray - gain).sum() / total
+                loss.backward()
+                divergence += float(stray.detach().sum()) / total
+                clipped += float((ratio != bounded).sum()) / total
         return {"divergence": divergence, "clipped": clipped}
 
     def state(self) -> dict[str, Any]:
