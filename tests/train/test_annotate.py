@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from PIL import Image
 
-from ponder.cli.annotate import _root
 from ponder.errors import ConfigError
 from ponder.train.annotate import AnnotateConfig, Report, annotate, is_blind
 from ponder.train.annotate_prompts import read_verdict, read_written
@@ -30,6 +29,7 @@ from ponder.train.records import (
     Side,
     WrittenThought,
     read_records,
+    read_root,
     write_records,
 )
 
@@ -517,7 +517,7 @@ def test_a_verdict_is_read_from_within_its_wrapping() -> None:
 
 def test_roots_are_named_on_the_command_line() -> None:
     given = ("a.b+c=/x=y", "/x", "with space")
-    assert list(map(_root, given)) == [
+    assert list(map(read_root, given)) == [
         ("a.b+c", Path("/x=y")),
         ("", Path("/x")),
         ("", Path("with space")),

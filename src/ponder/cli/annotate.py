@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import re
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 (read at run time)
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -41,6 +40,7 @@ def annotate(
     from ponder.cli.console import progress, stdout
     from ponder.train.annotate import ERRORS
     from ponder.train.annotate import annotate as run
+    from ponder.train.records import read_root
 
     report: Report | None = None
     try:
@@ -52,19 +52,13 @@ def annotate(
                 report = counts
                 display.update(task, completed=counts.records.total())
 
-            roots = dict(map(_root, root or []))
+            roots = dict(map(read_root, root or []))
             key = os.environ.get("OPENAI_API_KEY", "").strip() or None
             report = run(source, target, config, roots=roots, api_key=key, tell=tell)
     finally:  # also after Ctrl-C, since what was spent was spent
         if report is not None:
             for line in _lines(report, config, target.with_name(ERRORS)):
                 stdout.print(line, soft_wrap=True, highlight=False, markup=False)
-
-
-def _root(text: str) -> tuple[str, Path]:
-    match = re.fullmatch(r"(?:([\w.+-]*)=)?(.*)", text, re.DOTALL)
-    assert match is not None  # it matches any text
-    return match[1] or "", Path(match[2])
 
 
 def _lines(report: Report, config: AnnotateConfig, errors: Path) -> Iterator[str]:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from ponder.gallery.tasks import TASKS
 from ponder.model.gate import Gate, calibrate
 from ponder.model.saved import load_saved, save
 from ponder.train.log import Run
@@ -52,8 +53,8 @@ class GateConfig:
 
     model: str = "runs/sft/model"
     seed: int = 0
-    tasks: tuple[str, ...] = ("caption_to_picture", "picture_to_caption", "cross_style")
-    items: int = 1000
+    tasks: tuple[str, ...] = TASKS
+    items: int = 150
     temperature: float = 0.05
     least_gain: float = 0.02
     token_price: float = 0.0
@@ -83,16 +84,11 @@ def train_gate(config: GateConfig, folder: Path, report: Progress) -> list[dict[
     """
     saved = load_saved(config.model)
     thinker = saved.trained_thinker()
-    tried = {
-        split: try_both(
-            thinker,
-            load_pairs(config.tasks, split, thinker.backbone, report),
-            config.items,
-            config.temperature,
-            report,
-        )
-        for split in ("train", "dev")
-    }
+    tried = {}
+    for split in ("train", "dev"):
+        pairs = load_pairs(config.tasks, split, thinker.backbone, report, config.items)
+        with thinker.folded():
+            tried[split] = try_both(thinker, pairs, config.items, config.temperature, report)
     gate = fit(config, thinker.backbone.hidden_size, tried["train"], Run(folder), report)
     thresholds = {part.kind: choose(gate, part, config.token_price) for part in tried["dev"]}
     table = [row for part in tried["dev"] for row in routing(gate, part, thresholds[part.kind])]

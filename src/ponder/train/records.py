@@ -34,6 +34,7 @@ __all__ = [
     "Style",
     "WrittenThought",
     "read_records",
+    "read_root",
     "read_thought",
     "to_row",
     "write_records",
@@ -103,6 +104,13 @@ class Roots:
                 inside = known.relative_to(root).as_posix()
                 return f"{name}://{inside}" if name else inside
         raise ValueError(f"{path} lies under none of the roots")
+
+
+def read_root(text: str) -> tuple[str, Path]:
+    """Read SCHEME=FOLDER, or FOLDER alone for paths without a scheme."""
+    match = re.fullmatch(r"(?:([\w.+-]*)=)?(.*)", text, re.DOTALL)
+    assert match is not None  # it matches any text
+    return match[1] or "", Path(match[2])
 
 
 def read_records(path: Path, roots: Mapping[str, Path]) -> Iterator[Record | BadRow]:

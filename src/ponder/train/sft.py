@@ -2,31 +2,42 @@
 
 from __future__ import annotations
 
+import json
 import random
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from accelerate import Accelerator
 
 from ponder.errors import PonderError
+from ponder.gallery.tasks import TASKS
 from ponder.model.adapters import ADAPTERS
 from ponder.model.saved import load_saved, save
 from ponder.model.thinker import Thinker, ThinkerConfig
 from ponder.train.joint import JointLoss, Weights
 from ponder.train.log import Run, plot, read_metrics
+from ponder.train.record_pairs import load_records
+from ponder.train.records import read_root
 from ponder.train.schedule import STEPS_APART, cosine
 from ponder.train.stage import run_steps
 from ponder.train.task_pairs import load_pairs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from torch import Tensor, nn
 
     from ponder.progress import Progress
+    from ponder.train.joint import Pairs
+    from ponder.train.record_pairs import RecordPairs
+    from ponder.train.records import BadRow
     from ponder.train.task_pairs import TaskPairs
+
+
+BAD = "bad_rows.jsonl"
+LOOKED_AT = 64  # pairs of each task that are measured on dev
 
 
 @dataclass(frozen=True)
@@ -37,6 +48,8 @@ class SftConfig:
         seed: of fresh parts, batches and dropout.
         model: what to start from: `nano`, or a saved folder.
         tasks: of the Gallery.
+        records: files of annotated records to learn from beside the tasks.
+        roots: SCHEME=FOLDER, where the records' media of scheme:// lie.
         reasoning_rank: of the reasoning adapter.
         embedding_rank: of the embedding adapter.
         queries: learnable query vectors.
@@ -63,19 +76,21 @@ class SftConfig:
 
     seed: int = 0
     model: str = "nano"
-    tasks: tuple[str, ...] = ("caption_to_picture", "picture_to_caption", "cross_style")
+    tasks: tuple[str, ...] = TASKS
+    records: tuple[str, ...] = ()
+    roots: tuple[str, ...] = ()
     reasoning_rank: int = 8
     embedding_rank: int = 8
     queries: int = 4
     interface: Literal["kv", "reencode"] = "kv"
     detach: bool = True
     max_thought_tokens: int = 64
-    steps: int = 400
-    batch: int = 48
+    steps: int = 240
+    batch: int = 32
     task_power: float = 0.5
-    learning_rate: float = 5e-4
+    learning_rate: float = 1e-3
     query_learning_rate: float = 2e-3
-    readout_learning_rate: float = 1e-4
+    readout_learning_rate: float = 3e-4
     weight_decay: float = 0.01
     max_gradient: float = 1.0
     temperature: float = 0.02
@@ -84,8 +99,8 @@ class SftConfig:
     think: float = 1.0
     no_think: float = 1.0
     mixed: float = 0.5
-    chunk_tokens: int = 1024
-    checkpoint_every: int = 50
+    chunk_tokens: int = 4096
+    checkpoint_every: int = 80
 
 
 class Sft:
@@ -95,7 +110,7 @@ class Sft:
         config: the recipe.
         thinker: what learns, on its device.
         accelerator: the processes that share the work.
-        pairs: the training tasks.
+        pairs: what is learnt from.
     """
 
     def __init__(
@@ -103,7 +118,7 @@ class Sft:
         config: SftConfig,
         thinker: Thinker,
         accelerator: Accelerator,
-        pairs: Sequence[TaskPairs],
+        pairs: Sequence[Pairs],
     ) -> None:
         self.config = config
         self.thinker = thinker
@@ -135,12 +150,13 @@ class Sft:
         config, processes = self.config, self.accelerator.num_processes
         seed = config.seed * STEPS_APART + step
         chance = random.Random(seed)
-        sizes = [len(task.queries) ** config.task_power for task in self._pairs]
+        sizes = [len(task) ** config.task_power for task in self._pairs]
         task = chance.choices(self._pairs, sizes)[0]
         own = (seed * processes + self.accelerator.process_index) * STEPS_APART
         batch = task.draw(config.batch, config.thought_dropout, own)
         self.optimizer.zero_grad(set_to_none=True)
-        values = self.loss.backward(batch, seed)
+        with self.thinker.folded():
+            values = self.loss.backward(batch, seed)
         for name, part in self.sides.items():
             for parameter in part:
                 if parameter.grad is not None:
@@ -180,25 +196,39 @@ def sft(config: SftConfig, folder: Path, report: Progress) -> dict[str, float]:
         The last step's values, those measured on dev among them.
 
     Raises:
-        PonderError: the tasks were not built, or the loss is no longer a number.
+        PonderError: the tasks were not built, a file of records is none, there is nothing to learn
+            from, or the loss is no longer a number.
     """
     accelerator = Accelerator()
     thinker = start(config, accelerator.device)
     train, dev = (
         load_pairs(config.tasks, split, thinker.backbone, report) for split in ("train", "dev")
     )
-    trainer = Sft(config, thinker, accelerator, train)
+    files, roots = map(Path, config.records), dict(map(read_root, config.roots))
+    written, bad = load_records(files, roots, thinker.backbone)
+    trainer = Sft(config, thinker, accelerator, [*train, *written])
     values = run_steps(trainer, Run(folder), report, lambda: look(trainer, dev))
     if accelerator.is_main_process:
+        list_bad(folder / BAD, bad, written)
         record = {"sft": asdict(config)} | values
         save(folder / "model", thinker.backbone, thinker.readout, record, thinker)
         plot(read_metrics(folder), folder / "curves.png")
     return values
 
 
+def list_bad(path: Path, rows: Sequence[BadRow], sources: Sequence[RecordPairs]) -> None:
+    """Write what of the records could not be learnt from, and why, a line each; none, no file."""
+    reasons = [{"row": row.number, "reason": row.reason} for row in rows]
+    reasons += [{"item": item, "reason": why} for one in sources for item, why in one.bad.items()]
+    if reasons:
+        path.write_text("".join(json.dumps(row) + "\n" for row in reasons), encoding="utf-8")
+
+
 def start(config: SftConfig, device: torch.device) -> Thinker:
     """Return a thinker to train: fresh parts on a model that has none, else those it has."""
     saved = load_saved(config.model, device=device)
+    if device.type == "cpu":  # whose fused attention is slow backwards on short rows
+        saved.backbone.model.set_attn_implementation("eager")
     thinker = saved.thinker or Thinker.fresh(
         saved.backbone,
         ThinkerConfig(
@@ -222,8 +252,10 @@ def look(trainer: Sft, dev: Sequence[TaskPairs]) -> dict[str, float]:
     """
     found: dict[str, list[float]] = {"dev_never": [], "dev_taught": []}
     for task in dev:
-        batch = task.draw(256, 0.0, seed=0)
-        for name, rows in zip(found, trainer.loss.embed(batch), strict=True):
+        batch = task.draw(LOOKED_AT, 0.0, seed=0)
+        with trainer.thinker.folded():
+            embedded = trainer.loss.embed(batch)
+        for name, rows in zip(found, embedded, strict=True):
             queries, positives = rows.chunk(2)
             scores = queries @ positives.T
             first = scores.diagonal() >= scores.max(dim=1).values

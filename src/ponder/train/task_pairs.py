@@ -63,6 +63,9 @@ class TaskPairs:
             found[place, self.right[number]] = True
         return found
 
+    def __len__(self) -> int:
+        return len(self.queries)
+
     def draw(self, count: int, thought_dropout: float, seed: int) -> PairBatch:
         """Return so many pairs, at most as many as there are; the same seed draws the same.
 
@@ -90,7 +93,11 @@ class TaskPairs:
 
 
 def load_pairs(
-    names: Sequence[str], split: Split, backbone: Backbone, progress: Progress
+    names: Sequence[str],
+    split: Split,
+    backbone: Backbone,
+    progress: Progress,
+    most_queries: int | None = None,
 ) -> list[TaskPairs]:
     """Read tasks that `ponder gallery --tasks` built, and prepare their items.
 
@@ -99,6 +106,7 @@ def load_pairs(
         split: which split.
         backbone: what will read them.
         progress: told how many items are prepared.
+        most_queries: of each task, the first of them; None for all.
 
     Raises:
         PonderError: the tasks were not built.
@@ -106,11 +114,13 @@ def load_pairs(
     found = []
     for name in names:
         data = read_task(default_folder(), name, split)
-        queries, candidates = data.queries.to_pylist(), data.candidates.to_pylist()
+        queries = data.queries.to_pylist()[:most_queries]
+        candidates = data.candidates.to_pylist()
         numbers = {row["id"]: number for number, row in enumerate(candidates)}
         right: dict[str, list[int]] = {row["id"]: [] for row in queries}
         for row in data.qrels.to_pylist():
-            right[row["query"]].append(numbers[row["candidate"]])
+            if row["query"] in right:
+                right[row["query"]].append(numbers[row["candidate"]])
         entries = _entries([*queries, *candidates], backbone, f"prepare {name}", progress)
         found.append(
             TaskPairs(
