@@ -25,6 +25,7 @@ app.command("ponder.cli.show:show", name="show", help="Print what a saved model 
 app.command("ponder.cli.train:app", name="train", help="Train the parts ponder adds.")
 app.command("ponder.cli.annotate:annotate", name="annotate", help="Write thoughts for pairs.")
 app.command("ponder.cli.eval:app", name="eval", help="Measure retrieval quality.")
+app.command("ponder.cli.report:report", name="report", help="Show when thinking helps, and why.")
 
 
 def main() -> None:

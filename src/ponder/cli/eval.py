@@ -59,16 +59,14 @@ def gallery(
 
     from ponder.cli.console import stages, stdout
     from ponder.engine.model import load
-    from ponder.eval.gallery import built_tasks
+    from ponder.eval.gallery import built_tasks, task_names
     from ponder.eval.gallery import tasks as plain_tasks
     from ponder.eval.run import evaluate
     from ponder.gallery import build, default_folder
-    from ponder.gallery.tasks import TASKS, build_tasks
+    from ponder.gallery.tasks import build_tasks
     from ponder.gallery.tasks import default_folder as tasks_folder
 
-    names = TASKS if tasks == "all" else tuple(name for name in tasks.split(",") if name)
-    if unknown := sorted(set(names) - set(TASKS)):
-        raise PonderError(f"no task {unknown[0]!r}; the tasks are {', '.join(TASKS)}")
+    names = task_names(tasks)
     if names and part != "full":
         raise PonderError("--tasks needs --part full")
     with stages() as report:

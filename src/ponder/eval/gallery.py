@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ponder.errors import PonderError
 from ponder.gallery import read
-from ponder.gallery.tasks import read_task
+from ponder.gallery.tasks import TASKS, read_task
 from ponder.gallery.tasks.pictures import one_a_concept, plain, twins
 
 if TYPE_CHECKING:
@@ -67,6 +68,18 @@ def tasks(folder: Path, split: Split) -> list[Task]:
             [google["id"] for google, _ in styles],
         ),
     ]
+
+
+def task_names(listed: str) -> tuple[str, ...]:
+    """Return the names of tasks that are listed with commas between; `all` names every one.
+
+    Raises:
+        PonderError: there is no task of a name.
+    """
+    names = TASKS if listed == "all" else tuple(name for name in listed.split(",") if name)
+    if unknown := sorted(set(names) - set(TASKS)):
+        raise PonderError(f"no task {unknown[0]!r}; the tasks are {', '.join(TASKS)}")
+    return names
 
 
 def built_tasks(folder: Path, names: Sequence[str], split: Split) -> list[Task]:

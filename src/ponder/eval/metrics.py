@@ -41,4 +41,9 @@ def ndcg(ranked: NDArray[np.int64], k: int) -> float:
 
     Järvelin and Kekäläinen 2002, section 2.2; the ideal gain is 1.
     """
-    return float(np.where(ranked <= k, 1.0 / np.log2(1.0 + ranked), 0.0).mean())
+    return float(gains(ranked, k).mean())
+
+
+def gains(ranked: NDArray[np.int64], k: int) -> NDArray[np.float64]:
+    """Return the nDCG@k (Q,) of each query by itself."""
+    return np.where(ranked <= k, 1.0 / np.log2(1.0 + ranked), 0.0)

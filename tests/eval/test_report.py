@@ -1,0 +1,96 @@
+"""A report of a real model: resumed, complete, and true to what `encode` gives."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from ponder.engine.model import Model
+from ponder.errors import ThinkModeError
+from ponder.eval.both_ways import embed_both_ways
+from ponder.eval.gallery import Task
+from ponder.eval.report import write_report
+from ponder.model.saved import Saved
+from ponder.progress import silent
+from tests.thinkers import picture, thinker
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ponder.model.thinker import Thinker
+
+
+def png(seed: int) -> bytes:
+    file = io.BytesIO()
+    picture(seed).save(file, "PNG")
+    return file.getvalue()
+
+
+def task(name: str, count: int = 12) -> Task:
+    queries = [
+        {"image": png(i), "text": f"what is {i}?"} if i % 2 else png(i) for i in range(count)
+    ]
+    candidates = [f"number {i}" for i in range(count)]
+    return Task(name, queries, candidates, np.arange(count), [str(i) for i in range(count)])
+
+
+def model_of(made: Thinker) -> Model:
+    return Model(Saved("tiny", made.backbone, made.readout, made, {}))
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return model_of(thinker("nano"))
+
+
+def test_what_is_kept_is_what_encode_gives(model: Model, tmp_path: Path) -> None:
+    source = task("colours")
+    both = embed_both_ways(model, source, tmp_path)
+    for mode in ("never", "always", "auto"):
+        vectors, traces = model.encode_query(source.queries, think=mode, return_trace=True)
+        assert np.allclose(both.queries.vectors[mode], vectors, atol=1e-5)
+        assert both.queries.tokens[mode].tolist() == [t.thought_tokens for t in traces]
+    assert (both.candidates.tokens["always"] > 0).all()
+    assert all(thought.startswith("<think>") for thought in both.candidates.thoughts)
+
+
+def test_a_finished_side_is_not_embedded_again(model: Model, tmp_path: Path) -> None:
+    first = embed_both_ways(model, task("colours"), tmp_path)
+    (tmp_path / "colours.candidates.parquet").unlink()
+    again = embed_both_ways(model, task("colours"), tmp_path)
+    assert again.queries.seconds == first.queries.seconds
+    assert again.candidates.seconds != first.candidates.seconds
+    assert np.array_equal(again.candidates.vectors["never"], first.candidates.vectors["never"])
+
+
+def test_another_task_of_the_same_name_is_embedded_again(model: Model, tmp_path: Path) -> None:
+    embed_both_ways(model, task("colours"), tmp_path)
+    assert len(embed_both_ways(model, task("colours", 8), tmp_path).queries) == 8
+
+
+def test_a_page_has_every_task_and_every_picture_it_shows(model: Model, tmp_path: Path) -> None:
+    found = write_report(model, [task("colours"), task("shapes", 9)], tmp_path, silent)
+    page = (tmp_path / "report.md").read_text()
+    assert json.loads((tmp_path / "report.json").read_text())["tasks"].keys() == {
+        "colours",
+        "shapes",
+    }
+    for name in ("never", "always", "auto", "random", "oracle", "colours", "shapes"):
+        assert f"| {name} |" in page
+    pictures = re.findall(r"!\[[^]]*\]\(([^)]+)\)", page)
+    assert {"pareto.png", "routing.png"} < set(pictures)
+    assert all((tmp_path / name).exists() for name in pictures)
+    overall = found["modes"]["oracle"]["hit@1"]
+    assert overall >= max(found["modes"][name]["hit@1"] for name in ("never", "always"))
+
+
+def test_a_model_without_a_gate_is_refused(tmp_path: Path) -> None:
+    made = thinker("nano")
+    made.gate = None
+    with pytest.raises(ThinkModeError, match="no gate"):
+        write_report(model_of(made), [task("colours")], tmp_path, silent)
