@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,7 +12,9 @@ from ponder.errors import PonderError
 from ponder.index.files import printable, reader_of, walk
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
+
+NOBODY = 65534
 
 
 def touch(path: Path) -> Path:
@@ -87,16 +92,30 @@ def test_broken_links_and_special_files_are_reported(tmp_path: Path) -> None:
     assert reasons == {"lost.png": "No such file or directory", "pipe.png": "not a regular file"}
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_closed_folder_is_reported_and_not_taken_for_empty(tmp_path: Path) -> None:
-    inside = touch(tmp_path / "closed" / "a.png")
-    inside.parent.chmod(0)
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Root may read everything; within, it is someone who may not."""
+    is_root = os.geteuid() == 0
+    if is_root:
+        os.seteuid(NOBODY)
     try:
-        found = walk([tmp_path])
+        yield
     finally:
+        if is_root:
+            os.seteuid(0)
+
+
+def test_a_closed_folder_is_reported_and_not_taken_for_empty() -> None:
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        inside = touch(folder / "closed" / "a.png")
+        inside.parent.chmod(0)
+        with as_nobody():
+            found = walk([folder])
         inside.parent.chmod(0o755)
     assert found.skipped[0].reason == "Permission denied"
-    assert found.covers(tmp_path / "other.png")
+    assert found.covers(folder / "other.png")
     assert not found.covers(inside)
 
 
