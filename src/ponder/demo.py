@@ -88,7 +88,7 @@ def questions(gallery: Path) -> list[Question]:
             "A picture and words: Google's house, with a garden",
             (google["house"], "with a garden"),
         ),
-        Question("French: pomme", "pomme"),
+        Question("French: tigre", "tigre"),
         Question("A page of album.pdf: butterfly", "butterfly"),
         Question("A text: unacceptable behaviour", "harassment and unacceptable behaviour"),
     ]
