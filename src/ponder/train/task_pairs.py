@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ponder.engine.batching import ahead
 from ponder.gallery.tasks import default_folder, read_task
 from ponder.items import parse
 from ponder.model.thoughts import compose
@@ -136,10 +137,12 @@ def load_pairs(
 def _entries(
     rows: Sequence[dict[str, Any]], backbone: Backbone, stage: str, progress: Progress
 ) -> list[Entry]:
+    def prepare(start: int) -> list[Prepared]:
+        return [_prepare(row, backbone) for row in rows[start : start + VISION_BATCH]]
+
     found: list[Entry] = []
-    for start in range(0, len(rows), VISION_BATCH):
-        some = rows[start : start + VISION_BATCH]
-        prepared = [_prepare(row, backbone) for row in some]
+    for prepared in ahead(prepare, range(0, len(rows), VISION_BATCH), depth=4):
+        some = rows[len(found) : len(found) + VISION_BATCH]
         for row, seen in zip(some, backbone.see_ahead(prepared), strict=True):
             thought = _ids(backbone, compose(row["reasoning"] or "", row["answer"]))
             brief = _ids(backbone, compose("", row["answer"]))
