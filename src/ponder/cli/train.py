@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 from cyclopts import App
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ponder.progress import Progress
+
+C = TypeVar("C")
+R = TypeVar("R")
 
 app = App(name="train", help="Train the parts ponder adds.")
 
@@ -19,17 +28,10 @@ def align(config: Path, /, *, out: Path = Path("runs/align")) -> None:
         config: YAML with the recipe, such as configs/align.yaml.
         out: folder of the run: metrics.jsonl, curves.png, checkpoint, and the trained model.
     """
-    from ponder.cli.console import stages, stdout
     from ponder.train.align import AlignConfig
     from ponder.train.align import align as run
-    from ponder.train.config import read_config
 
-    recipe = read_config(config, AlignConfig)
-    with stages() as report:
-        scores = run(recipe, out, report)
-    stdout.print(f"trained model: {out / 'model'}", soft_wrap=True, highlight=False)
-    for name, value in scores.items():
-        stdout.print(f"{name}: {value:.1%}", highlight=False)
+    _print(_train(config, AlignConfig, run, out), ".1%")
 
 
 @app.command
@@ -43,17 +45,10 @@ def sft(config: Path, /, *, out: Path = Path("runs/sft")) -> None:
         config: YAML with the recipe, such as configs/sft.yaml.
         out: folder of the run: metrics.jsonl, curves.png, checkpoint, and the trained model.
     """
-    from ponder.cli.console import stages, stdout
-    from ponder.train.config import read_config
     from ponder.train.sft import SftConfig
     from ponder.train.sft import sft as run
 
-    recipe = read_config(config, SftConfig)
-    with stages() as report:
-        values = run(recipe, out, report)
-    stdout.print(f"trained model: {out / 'model'}", soft_wrap=True, highlight=False)
-    for name, value in values.items():
-        stdout.print(f"{name}: {value:.4f}", highlight=False)
+    _print(_train(config, SftConfig, run, out), ".4f")
 
 
 @app.command
@@ -66,17 +61,10 @@ def rl(config: Path, /, *, out: Path = Path("runs/rl")) -> None:
         config: YAML with the recipe, such as configs/rl.yaml.
         out: folder of the run: metrics.jsonl, curves.png, checkpoint, and the trained model.
     """
-    from ponder.cli.console import stages, stdout
-    from ponder.train.config import read_config
     from ponder.train.rl import RlConfig
     from ponder.train.rl import rl as run
 
-    recipe = read_config(config, RlConfig)
-    with stages() as report:
-        values = run(recipe, out, report)
-    stdout.print(f"trained model: {out / 'model'}", soft_wrap=True, highlight=False)
-    for name, value in values.items():
-        stdout.print(f"{name}: {value:.4f}", highlight=False)
+    _print(_train(config, RlConfig, run, out), ".4f")
 
 
 @app.command
@@ -90,17 +78,32 @@ def gate(config: Path, /, *, out: Path = Path("runs/gate")) -> None:
     from rich import box
     from rich.table import Table
 
-    from ponder.cli.console import stages, stdout
-    from ponder.train.config import read_config
+    from ponder.cli.console import stdout
     from ponder.train.gating import GateConfig, train_gate
 
-    recipe = read_config(config, GateConfig)
-    with stages() as report:
-        rows = train_gate(recipe, out, report)
+    rows = _train(config, GateConfig, train_gate, out)
     table = Table(title="Routing on dev; gains are of the reciprocal rank", box=box.SIMPLE_HEAD)
     for name in rows[0]:
         table.add_column(name.replace("_", " "))
     for row in rows:
         table.add_row(*(f"{v:.3f}" if isinstance(v, float) else str(v) for v in row.values()))
     stdout.print(table)
+
+
+def _train(config: Path, kind: type[C], run: Callable[[C, Path, Progress], R], out: Path) -> R:
+    """Run a stage with its recipe, and say where the model is."""
+    from ponder.cli.console import stages, stdout
+    from ponder.train.config import read_config
+
+    recipe = read_config(config, kind)
+    with stages() as report:
+        found = run(recipe, out, report)
     stdout.print(f"trained model: {out / 'model'}", soft_wrap=True, highlight=False)
+    return found
+
+
+def _print(values: dict[str, float], style: str) -> None:
+    from ponder.cli.console import stdout
+
+    for name, value in values.items():
+        stdout.print(f"{name}: {value:{style}}", highlight=False)
