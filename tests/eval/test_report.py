@@ -76,10 +76,9 @@ def test_another_task_of_the_same_name_is_embedded_again(model: Model, tmp_path:
 def test_a_page_has_every_task_and_every_picture_it_shows(model: Model, tmp_path: Path) -> None:
     found = write_report(model, [task("colours"), task("shapes", 9)], tmp_path, silent)
     page = (tmp_path / "report.md").read_text()
-    assert json.loads((tmp_path / "report.json").read_text())["tasks"].keys() == {
-        "colours",
-        "shapes",
-    }
+    assert json.loads((tmp_path / "report.json").read_text()) == json.loads(json.dumps(found))
+    assert found["tasks"].keys() == {"colours", "shapes"}
+    assert found["modes"]["oracle"]["ms_per_item"] is None
     for name in ("never", "always", "auto", "random", "oracle", "colours", "shapes"):
         assert f"| {name} |" in page
     pictures = re.findall(r"!\[[^]]*\]\(([^)]+)\)", page)

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ponder.errors import MissingExtraError, ThinkModeError
+from ponder.errors import ThinkModeError
 from ponder.eval.both_ways import embed_both_ways
 from ponder.eval.cases import cases
 from ponder.eval.routing import RESAMPLES, Routing, Scored, interval, mean
+from ponder.plotting import pyplot
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,6 +42,7 @@ def write_report(model: Model, tasks: Sequence[Task], folder: Path, progress: Pr
     """
     if not model.has_gate:
         raise ThinkModeError(f"{model.name} has no gate to report on; train one")
+    plt = pyplot("a report")
     both = []
     for number, task in enumerate(tasks):
         progress("embed in every mode", number, len(tasks))
@@ -60,8 +62,9 @@ def write_report(model: Model, tasks: Sequence[Task], folder: Path, progress: Pr
         "random_curve": [vars(point) for point in random_curve],
     }
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "report.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    _draw(folder, found, curve, random_curve)
+    text = json.dumps(found, indent=1, allow_nan=False)
+    (folder / "report.json").write_text(text + "\n", encoding="utf-8")
+    _draw(plt, folder, found, curve, random_curve)
     shown = cases(both, tasks, modes["never"].ranks, modes["always"].ranks, folder)
     (folder / "report.md").write_text(f"{_page(found)}\n{shown}", encoding="utf-8")
     return found
@@ -72,8 +75,8 @@ def _figures(scored: Scored) -> dict[str, Any]:
         "hit@1": mean(scored.hits()),
         "hit@1_interval": interval(scored.hits()),
         "ndcg@5": mean(scored.gains()),
-        "thought_tokens": float(np.mean(scored.tokens)),
-        "ms_per_item": float(np.mean(scored.ms)),
+        "thought_tokens": _cost(scored.tokens),
+        "ms_per_item": _cost(scored.ms),
     }
 
 
@@ -84,7 +87,7 @@ def _random(draws: Sequence[Scored]) -> dict[str, Any]:
         "hit@1_interval": [float(q) for q in np.quantile(hits, [0.025, 0.975])],
         "ndcg@5": float(np.mean([mean(draw.gains()) for draw in draws])),
         "thought_tokens": float(np.mean([np.mean(draw.tokens) for draw in draws])),
-        "ms_per_item": float("nan"),
+        "ms_per_item": None,
     }
 
 
@@ -169,15 +172,12 @@ def _page(found: dict[str, Any]) -> str:
 
 
 def _draw(
-    folder: Path, found: dict[str, Any], curve: Sequence[Point], random_curve: Sequence[Point]
+    plt: Any,
+    folder: Path,
+    found: dict[str, Any],
+    curve: Sequence[Point],
+    random_curve: Sequence[Point],
 ) -> None:
-    try:
-        import matplotlib as mpl
-    except ImportError:
-        raise MissingExtraError("drawing a report", "plot") from None
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
-
     figure, axis = plt.subplots(figsize=(7, 4.2))
     for name, points in (("the gate chooses", curve), ("chosen at random", random_curve)):
         axis.plot([p.tokens for p in points], [100 * p.hit for p in points], "o-", ms=3, label=name)
@@ -219,5 +219,11 @@ def _range(bounds: Sequence[float] | None) -> str:
     return f"{_percent(bounds[0])} to {_percent(bounds[1])}" if bounds else ""
 
 
-def _number(value: float) -> str:
-    return "" if np.isnan(value) else f"{value:.1f}"
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.1f}"
+
+
+def _cost(of_tasks: Sequence[float]) -> float | None:
+    """Return the mean of the tasks' costs; None where it was not run."""
+    found = float(np.mean(of_tasks))
+    return None if np.isnan(found) else found

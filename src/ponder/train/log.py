@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ponder.errors import MissingExtraError
+from ponder.plotting import pyplot
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -61,13 +61,7 @@ def plot(rows: Iterable[dict[str, Any]], path: Path) -> None:
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
-    try:
-        import matplotlib as mpl
-    except ImportError:
-        raise MissingExtraError("drawing curves", "plot") from None
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
-
+    plt = pyplot("curves")
     rows = list(rows)
     names = sorted({k for row in rows for k, v in row.items() if isinstance(v, float)})
     figure, axes = plt.subplots(len(names), 1, figsize=(8, 2.2 * len(names)), sharex=True)
