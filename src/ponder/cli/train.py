@@ -17,6 +17,15 @@ R = TypeVar("R")
 
 app = App(name="train", help="Train the parts ponder adds.")
 
+ROUTING = {
+    "trigger_rate": "thinks",
+    "gain_always": "always",
+    "gain_auto": "auto",
+    "gain_oracle": "oracle",
+    "thought_tokens": "tokens",
+}
+"""What columns of `routing.json` are called on an 80-column terminal."""
+
 
 @app.command
 def align(config: Path, /, *, out: Path = Path("runs/align")) -> None:
@@ -84,7 +93,7 @@ def gate(config: Path, /, *, out: Path = Path("runs/gate")) -> None:
     rows = _train(config, GateConfig, train_gate, out)
     table = Table(title="Routing on dev; gains are of the reciprocal rank", box=box.SIMPLE_HEAD)
     for name in rows[0]:
-        table.add_column(name.replace("_", " "))
+        table.add_column(ROUTING.get(name, name))
     for row in rows:
         table.add_row(*(f"{v:.3f}" if isinstance(v, float) else str(v) for v in row.values()))
     stdout.print(table)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
 from peft import (
@@ -113,23 +113,19 @@ class Adapters:
 
     @contextmanager
     def folded(self) -> Iterator[None]:
-        """Within, run as if merged; what learns gets its gradients when the block ends.
+        """Within, run as if merged, while what learns goes on getting its gradients.
 
-        The adapters' own path is many small operations: on a CPU it takes most of the time of
-        learning, and one product a layer and block takes their place.
+        The adapters' own path is many small operations, which on a CPU take most of the time of
+        learning. A change of the adapters within is not seen.
         """
         layers = self._layers
-        merged = {name: _Merged(layer) for name, layer in layers.items()}
-        self._place(merged)
+        self._place({name: _Merged(layer, learns=True) for name, layer in layers.items()})
         self._layers = {}
         try:
             yield
         finally:
             self._layers = layers
             self._place(layers)
-            self._merged = []
-        for name, layer in layers.items():
-            merged[name].carry_gradients(layer)
 
     def _place(self, layers: Mapping[str, nn.Module]) -> None:
         """Put modules in the places of the linear layers."""
@@ -167,33 +163,64 @@ class Adapters:
 
 
 class _Merged(nn.Module):
-    """A linear layer with weights of its own for each adapter."""
+    """A linear layer with weights of its own for each adapter.
 
-    def __init__(self, layer: LoraLinear) -> None:
+    Args:
+        layer: what it stands for.
+        learns: whether gradients reach those of the layer's adapters that learn.
+    """
+
+    def __init__(self, layer: LoraLinear, learns: bool = False) -> None:
         super().__init__()
         base = cast("nn.Linear", layer.get_base_layer())
         self.bias: Tensor | None = base.bias
         self.active: Adapter = "reasoning"
+        self._learning: dict[Adapter, tuple[Tensor, Tensor, float]] = {}
         for name in ADAPTERS:
-            learns = any(part[name].weight.requires_grad for part in (layer.lora_A, layer.lora_B))
             with torch.no_grad():
                 weight = base.weight.float() + layer.get_delta_weight(name).float()
-            weight = weight.to(base.weight.dtype).requires_grad_(learns)
-            self.register_buffer(name, weight, persistent=False)
+            self.register_buffer(name, weight.to(base.weight.dtype), persistent=False)
+            a, b = (cast("Tensor", part[name].weight) for part in (layer.lora_A, layer.lora_B))
+            if learns and a.requires_grad:
+                self._learning[name] = a, b, layer.scaling[name]
 
     def forward(self, states: Tensor) -> Tensor:
-        return F.linear(states, self.get_buffer(self.active), self.bias)
+        weight = self.get_buffer(self.active)
+        if self.active not in self._learning:
+            return F.linear(states, weight, self.bias)
+        learning = self._learning[self.active]
+        output: Tensor = _Learning.apply(states, weight, self.bias, *learning)  # type: ignore[no-untyped-call]
+        return output
 
-    @torch.no_grad()
-    def carry_gradients(self, layer: LoraLinear) -> None:
-        """Carry the gradients of the merged weights, W + s B A, on to A and B."""
-        for name in ADAPTERS:
-            if (gradient := self.get_buffer(name).grad) is None:
-                continue
-            a, b = (cast("Tensor", part[name].weight) for part in (layer.lora_A, layer.lora_B))
-            gradient = layer.scaling[name] * gradient.to(a.dtype)  # (out, in)
-            for parameter, own in ((a, b.T @ gradient), (b, gradient @ a.T)):
-                parameter.grad = own if parameter.grad is None else parameter.grad + own
+
+class _Learning(torch.autograd.Function):
+    """x (W + s B A)^T + bias with the sum folded beforehand, whose gradients go to A and B.
+
+    Through the sum they would cost one more product of the layer's size; these are of rank r.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        states: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        a: Tensor,
+        b: Tensor,
+        scaling: float,
+    ) -> Tensor:
+        ctx.save_for_backward(states, weight, a, b)
+        ctx.scaling = scaling
+        return F.linear(states, weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        states, weight, a, b = ctx.saved_tensors
+        x, dy = states.flatten(0, -2), ctx.scaling * gradient.flatten(0, -2)  # (T, in), (T, out)
+        da = (dy @ b.to(dy.dtype)).T @ x  # (r, in)
+        db = dy.T @ (x @ a.to(x.dtype).T)  # (out, r)
+        dx = gradient @ weight if ctx.needs_input_grad[0] else None
+        return dx, None, None, da.to(a.dtype), db.to(b.dtype), None
 
 
 def _attach(model: PreTrainedModel, configs: dict[Adapter, LoraConfig]) -> PeftModel:
