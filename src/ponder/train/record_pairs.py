@@ -13,7 +13,7 @@ from ponder.train.joint import PairBatch, Side
 from ponder.train.records import BadRow, read_records
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from ponder.model.backbone import Backbone, Prepared
@@ -65,7 +65,7 @@ class RecordPairs:
         group: list[int] = []
         negatives: list[Prepared] = []
         negative_group: list[int] = []
-        for number in chance.sample(range(len(self)), len(self)):
+        for number in _shuffled(len(self), chance):
             record = self._records[number]
             chosen = chance.sample(record.negatives, min(NEGATIVES, len(record.negatives)))
             name = f"{self.name}, {record.id}"
@@ -104,6 +104,16 @@ class RecordPairs:
         return ids
 
 
+def _shuffled(count: int, chance: random.Random) -> Iterator[int]:
+    """Yield the numbers below `count`, each once, at the cost of those that are taken alone."""
+    seen: set[int] = set()
+    while len(seen) < count:
+        number = chance.randrange(count)
+        if number not in seen:
+            seen.add(number)
+            yield number
+
+
 def _content(side: WrittenSide) -> tuple[object, ...]:
     """Return what makes two sides the same thing, whatever was thought about them."""
     return side.text, side.images, side.videos
@@ -128,9 +138,10 @@ def load_records(
     for path in files:
         for number, record in enumerate(read_records(path, roots), 1):
             if isinstance(record, BadRow):
-                bad.append(record)
+                bad.append(BadRow(record.number, f"{path}: {record.reason}"))
             elif record.query.thought is None or record.positive.thought is None:
-                bad.append(BadRow(number, "no thought on both sides; run `ponder annotate` first"))
+                reason = "no thought on both sides; run `ponder annotate` first"
+                bad.append(BadRow(number, f"{path}, {record.id}: {reason}"))
             else:
                 found.setdefault(record.dataset or path.stem, []).append(record)
     return [RecordPairs(name, rows, backbone) for name, rows in found.items()], bad
