@@ -202,6 +202,11 @@ def test_merged_adapters_give_the_same_vectors(made: Thinker) -> None:
     merged.adapters.merge()
     for one, other in zip(run(merged, list(range(len(ITEMS)))), expected, strict=True):
         assert torch.allclose(one, other, atol=1e-4)
+    merged.adapters.merge()
+    with merged.adapters.folded():
+        pass
+    for one, other in zip(run(merged, list(range(len(ITEMS)))), expected, strict=True):
+        assert torch.allclose(one, other, atol=1e-4)
 
 
 def test_fresh_adapters_change_nothing() -> None:
