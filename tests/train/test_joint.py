@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -82,21 +83,21 @@ def test_chunks_change_no_gradient(family: str) -> None:
         assert torch.allclose(gradient, parts[name], rtol=1e-3, atol=1e-6), name
 
 
-def test_it_is_the_gradient_of_the_plain_loss() -> None:
+@pytest.mark.parametrize("own", [[], [[50, 51], *([[52, 53, 54, 55, 56]] * 7)]])
+def test_it_is_the_gradient_of_the_plain_loss(own: list[list[int]]) -> None:
     """The loss written down in one piece, without a cache, has the same gradients."""
     made = learner("llava")
-    batch = pairs(made, [0, 1, 2, 3], negatives=[0, 1, 4])
+    batch = replace(pairs(made, [0, 1, 2, 3], negatives=[0, 1, 4]), own_thoughts=own)
     got = gradients(made, batch, chunk_tokens=40)
     rows = [*batch.queries.rows, *batch.positives.rows]
     thoughts = [*batch.queries.thoughts, *batch.positives.thoughts]
     plain, thought, language = [], [], []
-    for row, ids in zip(rows, thoughts, strict=True):
+    for row, ids, other in zip(rows, thoughts, own or thoughts, strict=True):
         context = made.read([row])
         plain.append(made.embed(made.read_out(context, [row])))
-        states = [context.last[0]]
-        context, more = made.extend(context, [ids])
-        states += list(more[0, :-1])
-        thought.append(made.embed(made.read_out(context, [row], [ids])))
+        states = [context.last[0], *made.extend(context, [ids])[1][0, :-1]]
+        longer, _ = made.extend(context, [other])
+        thought.append(made.embed(made.read_out(longer, [row], [other])))
         logits = made.logits(torch.stack(states))
         language.append(
             torch.nn.functional.cross_entropy(logits, torch.tensor(ids), reduction="sum")

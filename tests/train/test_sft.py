@@ -52,11 +52,19 @@ def train(folder: Path, stop: int | None = None) -> list[dict[str, float]]:
 
 @pytest.mark.parametrize("family", ["llava", "nano"])
 def test_every_loss_falls(family: str) -> None:
-    made = trainer(family)
+    made = trainer(family, replace(RECIPE, own_thoughts=0.0))
     values = [made.step(step) for step in range(RECIPE.steps)]
     for name in ("language", "think", "no_think"):
         first, last = values[0][name], values[-1][name]
         assert last < 0.8 * first, name
+
+
+def test_the_share_of_its_own_thoughts_grows() -> None:
+    made = trainer(config=replace(RECIPE, steps=200))
+    early, late = (
+        sum(made.step(s)["own_thoughts"] for s in steps) for steps in (range(6), range(194, 200))
+    )
+    assert early < late
 
 
 def test_a_killed_run_goes_on_with_the_same_losses(tmp_path: Path) -> None:
@@ -69,7 +77,7 @@ def test_a_killed_run_goes_on_with_the_same_losses(tmp_path: Path) -> None:
 def test_dev_is_looked_at_without_learning() -> None:
     made = trainer()
     before = look(made, tasks(made.thinker.backbone))
-    assert set(before) == {"dev_never", "dev_taught"}
+    assert set(before) == {"dev_never", "dev_taught", "dev_always"}
     assert look(made, tasks(made.thinker.backbone)) == before
     assert all(p.grad is None for part in made.sides.values() for p in part)
 

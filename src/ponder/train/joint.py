@@ -20,7 +20,7 @@ from ponder.train.likelihood import surprises
 from ponder.train.losses import Others, matryoshka
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from accelerate import Accelerator
 
@@ -51,6 +51,8 @@ class PairBatch:
         group: (B,), rows of one group are not each other's negatives.
         negatives: M more items that are wrong for the queries; they are embedded without a thought.
         negative_group: (M,), a query's negatives leave out those of its own group.
+        own_thoughts: the tokens of thoughts the model wrote itself, of the queries and then of the
+            positives. They are embedded in place of the others, which are still taught.
     """
 
     queries: Side
@@ -58,6 +60,7 @@ class PairBatch:
     group: Tensor
     negatives: Sequence[Prepared] = ()
     negative_group: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.long))
+    own_thoughts: Sequence[Sequence[int]] = ()
 
     @property
     def rows(self) -> list[Prepared]:
@@ -66,8 +69,32 @@ class PairBatch:
 
     @property
     def thoughts(self) -> list[Sequence[int]]:
-        """Their thoughts."""
+        """The thoughts they are taught."""
         return [*self.queries.thoughts, *self.positives.thoughts]
+
+    def take(self, rows: Sequence[int]) -> Examples:
+        """Return some of the rows."""
+        embedded = self.own_thoughts or self.thoughts
+        return Examples(
+            [self.rows[i] for i in rows],
+            [self.thoughts[i] for i in rows],
+            [embedded[i] for i in rows],
+        )
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Rows that are run at once.
+
+    Attributes:
+        rows: n items.
+        taught: the tokens of the thought that each is to write.
+        embedded: of the one it is embedded with.
+    """
+
+    rows: Sequence[Prepared]
+    taught: Sequence[Sequence[int]]
+    embedded: Sequence[Sequence[int]]
 
 
 class Pairs(Protocol):
@@ -145,26 +172,23 @@ class JointLoss:
             batch: this process's pairs.
             seed: of the dropout, which both passes must share.
         """
-        rows, thoughts = batch.rows, batch.thoughts
-        chunks = list(self._chunks(rows, thoughts))
+        chunks = self._chunks(batch)
         if len(chunks) == 1:  # it fits into memory, so nothing has to be run again
-            chunks = [list(range(len(rows)))]
             torch.manual_seed(seed)
-            whole = self._run(rows, thoughts)
+            whole = self._run(batch.take(chunks[0]))
             plain, thought = whole[0].detach(), whole[1].detach()
         else:
             whole = None
-            plain, thought = self._embed_all(rows, thoughts, chunks, seed)
+            plain, thought = self._embed_all(batch, chunks, seed)
         wrong = list(by_length([len(row) for row in batch.negatives], self._chunk_tokens))
         negatives = self._embed_negatives(batch, wrong, seed)
         losses, by_plain, by_thought, by_negative = self._contrast(plain, thought, negatives, batch)
-        written = torch.tensor(float(sum(map(len, thoughts))), device=plain.device)
+        written = torch.tensor(float(sum(map(len, batch.thoughts))), device=plain.device)
         total = self._accelerator.reduce(written, "sum")
         language = 0.0
         for number, chunk in enumerate(chunks):
             torch.manual_seed(seed + number)
-            some = [rows[i] for i in chunk], [thoughts[i] for i in chunk]
-            no_think, with_think, tokens = whole or self._run(*some)
+            no_think, with_think, tokens = whole or self._run(batch.take(chunk))
             carried = (no_think * by_plain[chunk]).sum() + (with_think * by_thought[chunk]).sum()
             (self._weights.language * tokens / total + carried).backward()
             language += float(tokens.detach())
@@ -175,24 +199,18 @@ class JointLoss:
 
     def embed(self, batch: PairBatch) -> tuple[Tensor, Tensor]:
         """Return unit embeddings (2 B, D) of the pairs without and with thoughts, queries first."""
-        chunks = list(self._chunks(batch.rows, batch.thoughts))
-        return self._embed_all(batch.rows, batch.thoughts, chunks, seed=0)
+        return self._embed_all(batch, self._chunks(batch), seed=0)
 
     def _embed_all(
-        self,
-        rows: Sequence[Prepared],
-        thoughts: Sequence[Sequence[int]],
-        chunks: Sequence[list[int]],
-        seed: int,
+        self, batch: PairBatch, chunks: Sequence[list[int]], seed: int
     ) -> tuple[Tensor, Tensor]:
         device = self._thinker.backbone.device
-        plain = torch.empty(len(rows), self._thinker.dim, device=device)
+        plain = torch.empty(2 * len(batch.group), self._thinker.dim, device=device)
         thought = torch.empty_like(plain)
         with torch.no_grad():
             for number, chunk in enumerate(chunks):
                 torch.manual_seed(seed + number)
-                some = [rows[i] for i in chunk], [thoughts[i] for i in chunk]
-                plain[chunk], thought[chunk], _ = self._run(*some, with_language=False)
+                plain[chunk], thought[chunk], _ = self._run(batch.take(chunk), with_language=False)
         return plain, thought
 
     @torch.no_grad()
@@ -207,22 +225,20 @@ class JointLoss:
     def _plain(self, rows: Sequence[Prepared]) -> Tensor:
         return self._thinker.embed(self._thinker.read_out(self._thinker.read(rows), rows))
 
-    def _run(
-        self,
-        rows: Sequence[Prepared],
-        thoughts: Sequence[Sequence[int]],
-        with_language: bool = True,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return embeddings without and with thoughts, and the summed loss of their tokens."""
+    def _run(self, some: Examples, with_language: bool = True) -> tuple[Tensor, Tensor, Tensor]:
+        """Return embeddings without and with thoughts, and the summed loss of the taught tokens."""
         thinker = self._thinker
-        context = thinker.read(rows)
-        before = context.last
-        plain = thinker.embed(thinker.read_out(context, rows))
-        context, states = thinker.extend(context, thoughts)
-        thought = thinker.embed(thinker.read_out(context, rows, thoughts))
+        read = thinker.read(some.rows)
+        plain = thinker.embed(thinker.read_out(read, some.rows))
+        longer, states = thinker.extend(read, some.taught)
         loss = torch.zeros((), device=plain.device)
         if with_language:
-            loss = surprises(thinker, before, states, thoughts).sum()
+            loss = surprises(thinker, read.last, states, some.taught).sum()
+        if some.embedded != some.taught:
+            reaches = torch.is_grad_enabled() and not thinker.config.detach
+            with torch.set_grad_enabled(reaches):
+                longer, _ = thinker.extend(read, some.embedded)
+        thought = thinker.embed(thinker.read_out(longer, some.rows, some.embedded))
         return plain, thought, loss
 
     def _contrast(
@@ -263,8 +279,11 @@ class JointLoss:
         groups = accelerator.pad_across_processes(group, pad_index=-1)
         return Others(accelerator.gather(rows).requires_grad_(), accelerator.gather(groups))
 
-    def _chunks(
-        self, rows: Sequence[Prepared], thoughts: Sequence[Sequence[int]]
-    ) -> Iterator[list[int]]:
-        lengths = [len(row) + len(thought) for row, thought in zip(rows, thoughts, strict=True)]
-        return by_length(lengths, self._chunk_tokens)
+    def _chunks(self, batch: PairBatch) -> list[list[int]]:
+        """Divide the rows into those that are run at once."""
+        every = batch.take(range(len(batch.rows)))
+        longest = [max(map(len, pair)) for pair in zip(every.taught, every.embedded, strict=True)]
+        lengths = [len(row) + more for row, more in zip(every.rows, longest, strict=True)]
+        if len(lengths) * max(lengths) <= self._chunk_tokens:  # one pass is faster, even if padded
+            return [list(range(len(lengths)))]
+        return list(by_length(lengths, self._chunk_tokens))

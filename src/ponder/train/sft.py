@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,6 +23,7 @@ from ponder.train.records import read_root
 from ponder.train.schedule import STEPS_APART, cosine
 from ponder.train.stage import run_steps
 from ponder.train.task_pairs import load_pairs
+from ponder.train.trial import think
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from ponder.progress import Progress
-    from ponder.train.joint import Pairs
+    from ponder.train.joint import PairBatch, Pairs
     from ponder.train.record_pairs import RecordPairs
     from ponder.train.records import BadRow
     from ponder.train.task_pairs import TaskPairs
@@ -66,6 +67,9 @@ class SftConfig:
         max_gradient: norm to which each side's gradient is clipped by itself.
         temperature: of the contrastive losses.
         thought_dropout: how often a thought is taught without its reasoning.
+        own_thoughts: how often, at the end, embeddings learn from thoughts the model has just
+            written; the share grows from none at the start (scheduled sampling, Bengio et al.
+            2015).
         language: weight of the loss on thoughts.
         think: weight of the loss between embeddings with thoughts.
         no_think: weight of the loss between embeddings without.
@@ -85,8 +89,8 @@ class SftConfig:
     interface: Literal["kv", "reencode"] = "kv"
     detach: bool = True
     max_thought_tokens: int = 64
-    steps: int = 240
-    batch: int = 32
+    steps: int = 320
+    batch: int = 24
     task_power: float = 0.5
     learning_rate: float = 1e-3
     query_learning_rate: float = 2e-3
@@ -95,12 +99,13 @@ class SftConfig:
     max_gradient: float = 1.0
     temperature: float = 0.02
     thought_dropout: float = 0.2
+    own_thoughts: float = 1.0
     language: float = 1.0
     think: float = 1.0
     no_think: float = 1.0
     mixed: float = 0.5
-    chunk_tokens: int = 4096
-    checkpoint_every: int = 80
+    chunk_tokens: int = 8192
+    checkpoint_every: int = 64
 
 
 class Sft:
@@ -154,9 +159,13 @@ class Sft:
         task = chance.choices(self._pairs, sizes)[0]
         own = (seed * processes + self.accelerator.process_index) * STEPS_APART
         batch = task.draw(config.batch, config.thought_dropout, own)
+        is_own = chance.random() < config.own_thoughts * step / config.steps
         self.optimizer.zero_grad(set_to_none=True)
         with self.thinker.folded():
+            if is_own:
+                batch = self.think(batch)
             values = self.loss.backward(batch, seed)
+        values["own_thoughts"] = float(is_own)
         for name, part in self.sides.items():
             for parameter in part:
                 if parameter.grad is not None:
@@ -169,6 +178,11 @@ class Sft:
             group["lr"] = peak * cosine(step, config.steps)
         self.optimizer.step()
         return values
+
+    def think(self, batch: PairBatch) -> PairBatch:
+        """Return a batch with thoughts the model has written itself."""
+        _, traces = think(self.thinker, batch.rows)
+        return replace(batch, own_thoughts=[trace.thought_ids for trace in traces])
 
     def state(self) -> dict[str, Any]:
         """Return what a run needs to go on."""
@@ -248,14 +262,15 @@ def start(config: SftConfig, device: torch.device) -> Thinker:
 def look(trainer: Sft, dev: Sequence[TaskPairs]) -> dict[str, float]:
     """Return how often a dev query finds its own positive first among a batch, on average.
 
-    The thoughts are those of the data, not the model's own, so the second figure is too kind.
+    "taught" is with the data's thoughts, which know the answer; "always" with the model's own.
     """
-    found: dict[str, list[float]] = {"dev_never": [], "dev_taught": []}
+    found: dict[str, list[float]] = {"dev_never": [], "dev_taught": [], "dev_always": []}
     for task in dev:
         batch = task.draw(LOOKED_AT, 0.0, seed=0)
         with trainer.thinker.folded():
-            embedded = trainer.loss.embed(batch)
-        for name, rows in zip(found, embedded, strict=True):
+            plain, taught = trainer.loss.embed(batch)
+            _, own = trainer.loss.embed(trainer.think(batch))
+        for name, rows in zip(found, (plain, taught, own), strict=True):
             queries, positives = rows.chunk(2)
             scores = queries @ positives.T
             first = scores.diagonal() >= scores.max(dim=1).values
