@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 BAD = "bad_rows.jsonl"
-LOOKED_AT = 64  # pairs of each task that are measured on dev
+LOOKED_AT = 24  # pairs of each task that are measured on dev
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class SftConfig:
     interface: Literal["kv", "reencode"] = "kv"
     detach: bool = True
     max_thought_tokens: int = 64
-    steps: int = 320
+    steps: int = 256
     batch: int = 24
     task_power: float = 0.5
     learning_rate: float = 1e-3
