@@ -59,6 +59,7 @@ def test_transparency_is_white_and_big_pictures_shrink(tmp_path: Path) -> None:
     [
         ("none.png", "no such file"),
         ("https://example.org/a.png", "fetches none"),
+        ("data:image/png;base64,iVBORw0KGgo=", "a data URI is not decoded"),
         ("", None),
         ([], "nothing to embed"),
         ({}, "nothing to embed"),

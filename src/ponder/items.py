@@ -110,6 +110,8 @@ def _parts(value: Any, limits: Limits) -> list[str | Image.Image]:
 
 
 def _is_media_name(text: str) -> bool:
+    if text.startswith("data:image/"):
+        raise ValueError("a data URI is not decoded; give the picture's bytes")
     one_line = len(text) < 4096 and "\n" not in text
     if not (one_line and Path(text).suffix.lower() in MEDIA_SUFFIXES):
         return False

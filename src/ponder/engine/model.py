@@ -61,7 +61,12 @@ class Model:
     def __init__(self, saved: Saved, budget: Budget | None = None) -> None:
         self._saved = saved
         self._backbone = saved.backbone
-        self._budget = budget or Budget.of(self._backbone.device)
+        self._given_budget = budget
+
+    @property
+    def saved(self) -> Saved:
+        """Its parts and its record."""
+        return self._saved
 
     @property
     def name(self) -> str:
@@ -85,10 +90,25 @@ class Model:
         return self._saved.thinker is not None and self._saved.thinker.gate is not None
 
     @property
+    def backbone_name(self) -> str:
+        """The frozen model it stands on."""
+        return str(self._backbone.source["name"])
+
+    @property
+    def max_text_tokens(self) -> int:
+        """How many tokens of an item's text it reads."""
+        return self._backbone.max_text_tokens
+
+    @property
     def limits(self) -> Limits:
         """Bounds on the media it reads; `max_side` is as large as it looks at pictures."""
         side = self._backbone.picture_side
         return replace(DEFAULT_LIMITS, max_side=side) if side else DEFAULT_LIMITS
+
+    @property
+    def parameter_count(self) -> int:
+        """Parameters of the backbone and of everything that was trained on it."""
+        return self._saved.parameter_count
 
     @property
     def fingerprint(self) -> str:
@@ -233,6 +253,11 @@ class Model:
         config, tokenizer = thinker.config, self._backbone.processor.tokenizer
         writer = Writer(tokenizer, config.max_thought_tokens, sampling)
         return Scheduler(thinker, self._budget, think, config.thresholds[kind], writer).run
+
+    @property
+    def _budget(self) -> Budget:
+        # Asked for anew: the backbone may have moved to another device.
+        return self._given_budget or Budget.of(self._backbone.device)
 
     @torch.inference_mode()
     def _pool(self, items: Iterable[Prepared], readout: ReadOut) -> Iterator[Result]:

@@ -35,10 +35,15 @@ WEIGHTS = "adapter_model.safetensors"
 
 
 class Adapters:
-    """The reasoning and the embedding adapter, in place in a backbone; one is active at a time."""
+    """The reasoning and the embedding adapter, in place in a backbone; one is active at a time.
+
+    Attributes:
+        parameter_count: parameters of the backbone and the adapters, merged or not.
+    """
 
     def __init__(self, peft: PeftModel) -> None:
         self._peft = peft
+        self.parameter_count = sum(p.numel() for p in peft.parameters())
         self._layers = {n: m for n, m in peft.named_modules() if isinstance(m, LoraLinear)}
         self._merged: list[_Merged] = []
         self._active: Adapter | None = None

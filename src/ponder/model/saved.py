@@ -5,6 +5,7 @@ a vector depends on:
 
     connector.safetensors   readout.safetensors                             of `nano`
     reasoning/   embedding/   queries.safetensors   gate.safetensors        of a model that thinks
+    modules.json   config_sentence_transformers.json        by which sentence-transformers opens it
 
 The published layout of Think When Needed (`queries.pt`, `gate_mlp.pt`) is read too.
 """
@@ -26,6 +27,7 @@ from ponder.model.adapters import ADAPTERS, WEIGHTS, Adapters
 from ponder.model.backbone import Backbone
 from ponder.model.families import load_model
 from ponder.model.gate import Gate
+from ponder.model.interchange import write_interchange
 from ponder.model.nano import NanoConfig, NanoForConditionalGeneration
 from ponder.model.processor import CHAT_TEMPLATE, NanoImageProcessor, NanoProcessor
 from ponder.model.published import is_published, published_gate, published_queries, published_record
@@ -76,6 +78,15 @@ class Saved:
         """The default instruction of a query and of a document; may be empty."""
         chosen: dict[str, str] = self.record.get("instructions", {})
         return {"query": "", "document": ""} | chosen
+
+    @property
+    def parameter_count(self) -> int:
+        """Parameters of the backbone and of everything that was trained on it."""
+        thinker = self.thinker
+        own = [thinker.queries, thinker.gate] if thinker else [self.backbone.model]
+        parts = [part for part in (*own, self.readout) if part is not None]
+        inside = thinker.adapters.parameter_count if thinker else 0
+        return inside + sum(p.numel() for part in parts for p in part.parameters())
 
     def trained_thinker(self) -> Thinker:
         """Return the thinker.
@@ -178,6 +189,7 @@ def save(
     record["instructions"] = {"query": "", "document": ""}
     record["weights"] = {name: sha256(folder / name) for name in files}
     record["training"] = training
+    write_interchange(folder, record["instructions"])
     (folder / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
