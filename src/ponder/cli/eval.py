@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path  # noqa: TC003 (cyclopts reads the annotation)
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
@@ -87,6 +87,85 @@ def gallery(
     if json_file:
         json_file.parent.mkdir(parents=True, exist_ok=True)
         json_file.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+
+
+@app.command
+def mmeb(
+    *,
+    data: Path = Path("mmeb-v2"),
+    tasks: str = "",
+    think: ThinkMode = "never",
+    model: str = "nano",
+    limit: int | None = None,
+    out: Path = Path("runs/mmeb"),
+    list_tasks: Annotated[bool, Parameter(name="--list", negative="")] = False,
+) -> None:
+    """Measure a model on MMEB-V2: 78 tasks of images, videos and document pages.
+
+    Scores are hit@1, or nDCG@5 for pages, as the official code computes them; beside them stands
+    the value with ties against the model and every gain at its page. A stopped run goes on.
+
+    Args:
+        data: the unpacked bundle TIGER-Lab/MMEB-V2, the annotation repositories in OWNER/NAME.
+        tasks: names, groups or modalities, with commas between; all by default.
+        think: which queries and candidates to think about before embedding.
+        model: `nano` or a saved model's folder.
+        limit: most queries of a task, for a trial; its scores count in no mean.
+        out: where scores, rankings, traces, vectors and the submission are written.
+        list_tasks: list the tasks and stop.
+    """
+    from rich import box
+    from rich.table import Table
+
+    from ponder.cli.console import stages, stdout
+    from ponder.engine.model import load
+    from ponder.eval.mmeb.layout import Layout
+    from ponder.eval.mmeb.run import TaskScore, run_tasks
+    from ponder.eval.mmeb.submission import means, submission
+    from ponder.eval.mmeb.tasks import MmebTask, chosen_tasks
+
+    chosen = chosen_tasks(tasks)
+    if list_tasks:
+        for task in chosen:
+            print(f"{task.name}\t{task.group}\t{task.metric}\t{task.queries}")  # noqa: T201
+        return
+    table = Table(title=f"MMEB-V2, {model}, think={think}", box=box.SIMPLE_HEAD)
+    for name in ("task", "group"):
+        table.add_column(name)
+    for name in ("queries", "among", "reference", "correct", "thought", "ms/item"):
+        table.add_column(name, justify="right")
+    failed: dict[str, str] = {}
+
+    def add(task: MmebTask, result: TaskScore | PonderError) -> None:
+        if not isinstance(result, TaskScore):
+            failed[task.name] = str(result)
+            return
+        values = (result.reference[task.metric], result.correct[task.metric])
+        table.add_row(
+            task.name,
+            task.group,
+            f"{result.queries:,}" + ("" if result.is_whole else f" of {task.queries:,}"),
+            f"{result.candidates:,}",
+            *(f"{100 * value:.1f} %" for value in values),
+            f"{result.thought_tokens:.1f}",
+            f"{result.ms_per_item:.1f}",
+        )
+
+    loaded = load(model)
+    with stages() as progress:
+        scores = run_tasks(loaded, chosen, Layout(data), out, think, limit, progress, add)
+    stdout.print(table)
+    by_reference, correct = means(scores), means(scores, is_reference=False)
+    for name, mean in by_reference.items():
+        if mean.measured:
+            stdout.print(f"{name}: {mean}, correct {correct[name]}", highlight=False)
+    for reason in failed.values():
+        stdout.print(f"[red]not measured:[/red] {reason}", highlight=False)
+    (out / "submission.json").write_text(
+        json.dumps(submission(loaded, scores), indent=2) + "\n", encoding="utf-8"
+    )
+    if not scores:
+        raise PonderError("no task could be measured")
 
 
 def _show(column: str, value: float) -> str:
