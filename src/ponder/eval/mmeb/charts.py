@@ -35,7 +35,9 @@ def radar(
     _ring(axis, turns, edge, "best published", {"color": "#999", "ls": "--"})
     for run, scores in runs.items():
         found = means(scores)
-        _ring(axis, turns, [100 * (found[name].value or 0) for name in names], run, {"marker": "o"})
+        values = [found[name].value for name in names]  # a group that was not measured is a gap
+        drawn = [np.nan if value is None else 100 * value for value in values]
+        _ring(axis, turns, drawn, run, {"marker": "o"})
     axis.set_xticks(turns, names)
     axis.set_ylim(0, 100)
     axis.legend(loc="upper left", bbox_to_anchor=(1.02, 1.05), frameon=False)
@@ -45,7 +47,7 @@ def radar(
 def _ring(
     axis: Any, turns: np.ndarray, values: Sequence[float], label: str, style: dict[str, Any]
 ) -> None:
-    axis.plot([*turns, turns[0]], [*values, values[0]], label=label, ms=3, lw=1.4, **style)
+    axis.plot([*turns, turns[0]], [*values, values[0]], label=label, ms=5, lw=1.4, **style)
 
 
 def pareto(plt: Any, runs: Mapping[str, Mapping[str, TaskScore]]) -> bytes:
@@ -80,13 +82,12 @@ def triggers(plt: Any, runs: Mapping[str, Mapping[str, TaskScore]]) -> bytes:
     axis.set_yticks(np.arange(len(names)), names, fontsize=8)
     axis.invert_yaxis()
     axis.set(xlabel="items thought about, %", xlim=(0, 100))
-    axis.legend(frameon=False)
+    axis.legend(loc="upper left", bbox_to_anchor=(1.02, 1.0), frameon=False)
     return _png(plt, figure)
 
 
 def _png(plt: Any, figure: Any) -> bytes:
     stream = io.BytesIO()
-    figure.tight_layout()
-    figure.savefig(stream, format="png", dpi=120)
+    figure.savefig(stream, format="png", dpi=120, bbox_inches="tight")
     plt.close(figure)
     return stream.getvalue()

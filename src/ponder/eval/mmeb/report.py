@@ -15,7 +15,7 @@ import numpy as np
 
 from ponder.eval.mmeb.charts import pareto, radar, triggers
 from ponder.eval.mmeb.run import TaskScore, read_scores
-from ponder.eval.mmeb.submission import Mean, means
+from ponder.eval.mmeb.submission import OVERALL, Mean, means
 from ponder.eval.mmeb.tasks import read_tasks
 from ponder.media import DEFAULT_LIMITS, MediaError, fit, read_picture
 from ponder.plotting import pyplot
@@ -30,13 +30,13 @@ THUMBNAIL = 160  # pixels
 PUBLISHED = "published"
 _STYLE = """
 :root { color-scheme: light; --line: #d8d8d8; --dim: #666; --own: #eef4fb }
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 76rem; padding: 0 1.2rem;
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 84rem; padding: 0 1.2rem;
        color: #1a1a1a; background: #fff }
 h1 { font-size: 1.6rem } h2 { font-size: 1.2rem; margin-top: 2.4rem }
 p { max-width: 46rem } .note { color: var(--dim) }
 .wide { overflow-x: auto }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 14px }
-th, td { padding: .25rem .6rem; border-bottom: 1px solid var(--line); text-align: right;
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 13px }
+th, td { padding: .25rem .45rem; border-bottom: 1px solid var(--line); text-align: right;
          white-space: nowrap }
 th:first-child, td:first-child { text-align: left }
 tr.own { background: var(--own); font-weight: 600 }
@@ -138,7 +138,8 @@ def _published_means(values: Mapping[str, float]) -> dict[str, Mean]:
 
 
 def _groups(runs: Mapping[str, Scores], published: Mapping[str, Mapping[str, float]]) -> Table:
-    names = list(means({}))
+    overall = ["All", *OVERALL.values()]
+    names = overall + [name for name in means({}) if name not in overall]
     rows = [["model", *names]]
     for model, values in published.items():
         found = _published_means(values)
