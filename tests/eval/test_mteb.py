@@ -216,6 +216,8 @@ def test_prompts_and_queries_own_instructions_are_the_items(model: Model) -> Non
         "instruction": ["Name the animal."],
     }
     assert same(encode(encoder, PromptType.query, own), named)
+    # Columns of that name in a corpus are the dataset's own affair.
+    assert same(encode(encoder, PromptType.document, own | asked), kept)
 
 
 @pytest.mark.parametrize("family", ["nano", "qwen3_vl"])
