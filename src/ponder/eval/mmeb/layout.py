@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from ponder.eval.mmeb.tasks import MmebTask
 
+FRAMES = 8  # of a video that the protocol shows
 FRAME_SUFFIXES = frozenset([".jpg", ".jpeg", ".png"])
 
 

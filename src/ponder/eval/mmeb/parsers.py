@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from ponder.eval.mmeb.layout import FRAMES
 from ponder.eval.mmeb.pages import parse_pages
 from ponder.eval.mmeb.questions import parse_questions
 from ponder.eval.mmeb.retrieval import Content, MmebError, Query, Retrieval
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
     Parser = Callable[[MmebTask, Layout, int | None], Retrieval]
 
-FRAMES = 8
 IMAGE_TOKEN = "<|image_1|>"
 QUOTE = '"'
 QUERY_COLUMNS = ("qry_inst", "qry_text", "qry_img_path")

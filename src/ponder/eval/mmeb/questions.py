@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from ponder.eval.mmeb.layout import FRAMES
 from ponder.eval.mmeb.retrieval import Content, MmebError, Query, Retrieval
 
 if TYPE_CHECKING:
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from ponder.eval.mmeb.layout import Layout
     from ponder.eval.mmeb.tasks import MmebTask
 
-FRAMES = 8
 ANSWERS = ("yes", "no")
 SUBSETS = [
     "episodic_reasoning",
