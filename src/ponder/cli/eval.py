@@ -115,6 +115,7 @@ def mmeb(
         list_tasks: list the tasks and stop.
     """
     from rich import box
+    from rich.markup import escape
     from rich.table import Table
 
     from ponder.cli.console import stages, stdout
@@ -160,12 +161,12 @@ def mmeb(
         if mean.measured:
             stdout.print(f"{name}: {mean}, correct {correct[name]}", highlight=False)
     for reason in failed.values():
-        stdout.print(f"[red]not measured:[/red] {reason}", highlight=False)
+        stdout.print(f"[red]not measured:[/red] {escape(reason)}", highlight=False)
+    if not scores:
+        raise PonderError("no task could be measured")
     (out / "submission.json").write_text(
         json.dumps(submission(loaded, scores), indent=2) + "\n", encoding="utf-8"
     )
-    if not scores:
-        raise PonderError("no task could be measured")
 
 
 def _show(column: str, value: float) -> str:

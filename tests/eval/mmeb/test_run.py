@@ -116,6 +116,20 @@ def test_vectors_that_are_no_numbers_are_no_score(bundle: Path, tmp_path: Path) 
     assert "VOC2007, query 0: the length of its vector is nan" in failed["VOC2007"]
 
 
+def test_the_command_says_what_is_missing_when_nothing_is_there(tmp_path: Path) -> None:
+    args = ["eval", "mmeb", "--data", str(tmp_path / "[none]"), "--tasks", "HMDB51"]
+    done = subprocess.run(
+        [sys.executable, "-m", "ponder", *args, "--out", str(tmp_path / "out")],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"COLUMNS": "400"},
+    )
+    assert done.returncode == 1
+    assert f"{tmp_path}/[none]/VLM2Vec/HMDB51" in done.stdout
+    assert "no task could be measured" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_the_command_measures_a_trial_and_says_so(bundle: Path, tmp_path: Path) -> None:
     args = ["eval", "mmeb", "--data", str(bundle), "--tasks", "VOC2007,HMDB51", "--limit", "3"]
     done = subprocess.run(
