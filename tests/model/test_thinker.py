@@ -188,6 +188,16 @@ def test_without_detach_the_contrastive_loss_reaches_the_reasoning_adapter(qwen:
     assert gradients(made, contrastive)["reasoning"] > 0
 
 
+def test_one_adapter_may_do_both_jobs(qwen: Thinker) -> None:
+    made = with_config(qwen, shares_adapter=True)
+    made.adapters.train(*ADAPTERS)
+    language, contrastive = losses(made)
+    assert gradients(made, language)["reasoning"] > 0
+    learnt = gradients(made, contrastive)
+    assert learnt["reasoning"] > 0
+    assert learnt["embedding"] == 0
+
+
 def test_switching_adapters_keeps_what_learns(qwen: Thinker) -> None:
     qwen.adapters.train("embedding")
     for name in (*ADAPTERS, *ADAPTERS):

@@ -91,7 +91,7 @@ def test_a_killed_run_has_the_losses_of_one_left_alone(
 def test_features_are_kept_until_regions_or_stages_change(
     backbone: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ponder.train.frozen.home", lambda: tmp_path)
+    monkeypatch.setattr("ponder.train.cached.home", lambda: tmp_path)
     random = np.random.default_rng(0)
     pictures, rows = [], []
     for i in range(3):

@@ -24,7 +24,8 @@ RECIPE = RlConfig(steps=6, queries=3, group=4, learning_rate=1e-2, checkpoint_ev
 
 def trainer(config: RlConfig = RECIPE, family: str = "llava") -> Grpo:
     made = thinker(family, replace(CONFIG, queries=2))
-    return Grpo(config, made, Accelerator(cpu=True), tasks(made.backbone))
+    learnt = tasks(made.backbone)
+    return Grpo(config, made, Accelerator(cpu=True), learnt, learnt)
 
 
 def gradients(made: Grpo) -> list[torch.Tensor]:
@@ -102,7 +103,8 @@ def test_a_killed_run_goes_on_with_the_same_values(tmp_path: Path) -> None:
                 raise KeyboardInterrupt
 
         try:
-            run_steps(trainer(), Run(folder), report)
+            made = trainer()
+            run_steps(made, Run(folder), report, made.look)
         except KeyboardInterrupt:
             assert stop
         return read_metrics(folder)
@@ -110,6 +112,17 @@ def test_a_killed_run_goes_on_with_the_same_values(tmp_path: Path) -> None:
     whole = train(tmp_path / "whole")
     train(tmp_path / "killed", stop=3)
     assert train(tmp_path / "killed") == whole
+
+
+def test_dev_is_measured_beside_the_reference() -> None:
+    made = trainer()
+    at_first = made.look()
+    assert at_first["dev_gap"] == at_first["dev_gap_before"]
+    for step in range(RECIPE.steps):
+        made.step(step)
+    later = made.look()
+    assert later["dev_gap_before"] == at_first["dev_gap_before"]
+    assert later["dev_gap"] != at_first["dev_gap"]
 
 
 def test_a_value_that_is_no_number_stops_the_run() -> None:

@@ -95,6 +95,40 @@ def test_pictures_seen_ahead_give_the_vectors_of_pictures(made: Thinker) -> None
 
 
 @pytest.mark.usefixtures("home")
+def test_what_was_prepared_is_read_again(made: Thinker, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = load(made)
+    with monkeypatch.context() as patched:
+        patched.setattr(made.backbone, "prepare", None)
+        again = load(made)
+    for one, other in zip(first.queries, again.queries, strict=True):
+        assert (one.row.name, one.row.start, one.row.stop) == (
+            other.row.name,
+            other.row.start,
+            other.row.stop,
+        )
+        assert torch.equal(one.row.input_ids, other.row.input_ids)
+        assert torch.equal(one.row.positions, other.row.positions)
+        assert one.row.media.keys() == other.row.media.keys()
+        for key, value in one.row.media.items():
+            assert torch.equal(value, other.row.media[key])
+
+
+@pytest.mark.usefixtures("home")
+def test_another_connector_sees_anew(made: Thinker) -> None:
+    before = load(made).queries[1].row.media["image_features"]
+    with torch.no_grad():
+        for parameter in made.backbone.model.model.connector.parameters():
+            parameter.add_(0.1)
+    try:
+        after = load(made).queries[1].row.media["image_features"]
+    finally:
+        with torch.no_grad():
+            for parameter in made.backbone.model.model.connector.parameters():
+                parameter.sub_(0.1)
+    assert not torch.allclose(before, after)
+
+
+@pytest.mark.usefixtures("home")
 def test_a_draw_pairs_what_belongs_together(made: Thinker) -> None:
     task = load(made)
     batch = task.draw(8, 0.0, seed=1)

@@ -135,12 +135,17 @@ class Backbone:
             media={key: value for key, value in features.items() if key not in _PER_TOKEN},
         )
 
+    @property
+    def sees_ahead(self) -> bool:
+        """Whether its family takes the tokens of pictures in the place of pixels."""
+        return isinstance(self.model.config, NanoConfig)
+
     def see_ahead(self, batch: Sequence[Prepared]) -> list[Prepared]:
         """Return the items with the tokens of their pictures in the place of pixels.
 
         Whatever reads them spares the vision tower. Families that take no such tokens keep pixels.
         """
-        if not isinstance(self.model.config, NanoConfig):
+        if not self.sees_ahead:
             return list(batch)
         with torch.inference_mode():
             seen = self._see(batch)

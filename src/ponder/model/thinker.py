@@ -60,6 +60,7 @@ class ThinkerConfig:
         interface: `kv` reads out over the reasoning pass's KV cache; `reencode` reads the item and
             its thought again under the embedding adapter.
         detach: whether the contrastive loss stops at the interface.
+        shares_adapter: whether the reasoning adapter also reads out, so that one does both jobs.
         max_thought_tokens: a thought is cut and closed after so many.
         thresholds: the gate's probability from which a query or a document is thought about.
     """
@@ -68,6 +69,7 @@ class ThinkerConfig:
     queries: int = 16
     interface: Literal["kv", "reencode"] = "kv"
     detach: bool = True
+    shares_adapter: bool = False
     max_thought_tokens: int = 512
     thresholds: dict[Kind, float] = field(default_factory=lambda: dict(THRESHOLDS))
 
@@ -284,7 +286,7 @@ class Thinker:
     def _run(
         self, cache: Cache, mask: Tensor, places: Tensor, adapter: Adapter, **inputs: Tensor
     ) -> BaseModelOutputWithPast:
-        self.adapters.use(adapter)
+        self.adapters.use("reasoning" if self.config.shares_adapter else adapter)
         output: BaseModelOutputWithPast = self.backbone.model.model(
             **inputs,
             # Without padding, attention needs no mask beside the causal one, which is faster.

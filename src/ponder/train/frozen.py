@@ -6,7 +6,6 @@ them from here and spends its time on the parts that do.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 from collections import defaultdict
@@ -16,14 +15,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from PIL import Image, ImageEnhance
-from safetensors.torch import load_file, save_file
 
 from ponder.engine.batching import ahead, by_length
 from ponder.gallery import read
-from ponder.home import home
 from ponder.items import Item
 from ponder.model.pull import nano_folder
 from ponder.model.saved import PREPROCESSING
+from ponder.train.cached import cached
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -141,14 +139,7 @@ def _cached(backbone: Backbone, key: dict[str, Any], make: Callable[[], Tensor])
         "chat_template": backbone.processor.chat_template,
         "preprocessing": PREPROCESSING,
     }
-    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
-    path = home() / "frozen" / f"{digest}.safetensors"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part")
-        save_file({"values": make().contiguous()}, part)
-        part.replace(path)
-    return load_file(path)["values"]
+    return cached(key, lambda: {"values": make()})["values"]
 
 
 @torch.inference_mode()

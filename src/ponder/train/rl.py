@@ -46,6 +46,9 @@ if TYPE_CHECKING:
     from ponder.train.task_pairs import TaskPairs
 
 
+LOOKED_AT = 24  # queries of each task that are measured on dev
+
+
 @dataclass(frozen=True)
 class RlConfig:
     """Everything `ponder train rl` can be told.
@@ -67,7 +70,7 @@ class RlConfig:
         length: price of a thought as long as it may get; shorter ones cost less than their share.
         free_tokens: tokens that cost nothing.
         chunk_tokens: most tokens run at once with gradients.
-        checkpoint_every: steps between checkpoints.
+        checkpoint_every: steps between checkpoints, and between looks at dev.
     """
 
     seed: int = 0
@@ -116,6 +119,7 @@ class Grpo:
         thinker: what learns, on its device.
         accelerator: the processes that share the work.
         tasks: what thoughts are drawn for.
+        dev: what thoughts are measured on.
     """
 
     def __init__(
@@ -124,12 +128,14 @@ class Grpo:
         thinker: Thinker,
         accelerator: Accelerator,
         tasks: Sequence[TaskPairs],
+        dev: Sequence[TaskPairs] = (),
     ) -> None:
         self.config = config
         self.thinker = thinker
         self.accelerator = accelerator
         self._tasks = tasks
-        self._documents = [embed_plain(thinker, task.candidates)[0] for task in tasks]
+        self._dev = dev
+        self._documents = [embed_plain(thinker, task.candidates)[0] for task in (*tasks, *dev)]
         thinker.adapters.train("reasoning")
         self.learning = thinker.adapters.parameters("reasoning")
         for parameter in self.learning:
@@ -138,6 +144,7 @@ class Grpo:
         self.optimizer = torch.optim.AdamW(self.learning, lr=config.learning_rate, weight_decay=0.0)
         tokenizer = thinker.backbone.processor.tokenizer
         self._given = len(tokenizer(OPENING, add_special_tokens=False)["input_ids"])
+        self._gap_before: float | None = None
 
     def step(self, step: int) -> dict[str, float]:
         """Do one step; the same step draws the same queries in every run.
@@ -175,8 +182,7 @@ class Grpo:
         with self.thinker.folded():
             vectors, traces = think(self.thinker, rows, sampling)
         right = task.relevance([i for i in numbers for _ in range(config.group)])
-        positives = documents[right.int().argmax(dim=1)]
-        gaps = gap(vectors, positives, documents, right, config.gap_temperature)
+        gaps = self._gaps(vectors, documents, right)
         rewards = gaps + torch.tensor([self._manners(trace) for trace in traces])
         groups = rewards.view(len(numbers), config.group)
         spread = groups.std(dim=1, keepdim=True) + 1e-4
@@ -221,6 +227,13 @@ class Grpo:
                 clipped += float((ratio != bounded).sum()) / total
         return {"divergence": divergence, "clipped": clipped}
 
+    def look(self) -> dict[str, float]:
+        """Return the mean gap of dev queries with a thought each, and that under the reference."""
+        if self._gap_before is None:
+            with self.thinker.adapters.holding("reasoning", self.reference):
+                self._gap_before = self._dev_gap()
+        return {"dev_gap": self._dev_gap(), "dev_gap_before": self._gap_before}
+
     def state(self) -> dict[str, Any]:
         """Return what a run needs to go on."""
         return {
@@ -236,6 +249,22 @@ class Grpo:
             parameter.copy_(kept)
         self.reference = [value.to(self.learning[0].device) for value in state["reference"]]
         self.optimizer.load_state_dict(state["optimizer"])
+
+    def _dev_gap(self) -> float:
+        found = []
+        documents = self._documents[len(self._tasks) :]
+        with self.thinker.folded():
+            for task, candidates in zip(self._dev, documents, strict=True):
+                rows = [query.row for query in task.queries[:LOOKED_AT]]
+                vectors, _ = think(self.thinker, rows)
+                gaps = self._gaps(vectors, candidates, task.relevance(range(len(rows))))
+                found.append(float(gaps.mean()))
+        return sum(found) / len(found)
+
+    def _gaps(self, vectors: Tensor, documents: Tensor, right: Tensor) -> Tensor:
+        """Return the gaps (n,) of embeddings to the first that is right for each."""
+        positives = documents[right.int().argmax(dim=1)]
+        return gap(vectors, positives, documents, right, self.config.gap_temperature)
 
     def _manners(self, trace: Trace) -> float:
         """Return the reward of a thought's form."""
@@ -270,7 +299,7 @@ def rl(config: RlConfig, folder: Path, report: Progress) -> dict[str, float]:
         report: told how far each stage is.
 
     Returns:
-        The last step's values.
+        The last step's values, the gaps on dev among them.
 
     Raises:
         ThinkModeError: the model cannot think.
@@ -279,8 +308,11 @@ def rl(config: RlConfig, folder: Path, report: Progress) -> dict[str, float]:
     accelerator = Accelerator()
     saved = load_saved(config.model, device=accelerator.device)
     thinker = saved.trained_thinker()
-    tasks = load_pairs(config.tasks, "train", thinker.backbone, report)
-    values = run_steps(Grpo(config, thinker, accelerator, tasks), Run(folder), report)
+    tasks, dev = (
+        load_pairs(config.tasks, split, thinker.backbone, report) for split in ("train", "dev")
+    )
+    trainer = Grpo(config, thinker, accelerator, tasks, dev)
+    values = run_steps(trainer, Run(folder), report, trainer.look)
     if accelerator.is_main_process:
         record = saved.record.get("training", {}) | {"rl": asdict(config)}
         save(folder / "model", thinker.backbone, saved.readout, record, thinker)

@@ -56,6 +56,7 @@ class SftConfig:
         queries: learnable query vectors.
         interface: what passes from the reasoning to the embedding adapter.
         detach: whether the contrastive loss stops there.
+        shares_adapter: whether the reasoning adapter reads out, too, and no other is trained.
         max_thought_tokens: a thought is cut after so many.
         steps: optimizer steps.
         batch: pairs a step in one process, all of one task.
@@ -88,6 +89,7 @@ class SftConfig:
     queries: int = 4
     interface: Literal["kv", "reencode"] = "kv"
     detach: bool = True
+    shares_adapter: bool = False
     max_thought_tokens: int = 64
     steps: int = 256
     batch: int = 24
@@ -250,6 +252,7 @@ def start(config: SftConfig, device: torch.device) -> Thinker:
             queries=config.queries,
             interface=config.interface,
             detach=config.detach,
+            shares_adapter=config.shares_adapter,
             max_thought_tokens=config.max_thought_tokens,
         ),
         saved.readout,

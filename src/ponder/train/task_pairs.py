@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -11,11 +12,14 @@ import torch
 from ponder.engine.batching import ahead
 from ponder.gallery.tasks import default_folder, read_task
 from ponder.items import parse
+from ponder.model.saved import PREPROCESSING
 from ponder.model.thoughts import compose
+from ponder.train.cached import cached
 from ponder.train.joint import PairBatch, Side
+from ponder.train.packed import pack, unpack
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from torch import Tensor
 
@@ -122,12 +126,12 @@ def load_pairs(
         for row in data.qrels.to_pylist():
             if row["query"] in right:
                 right[row["query"]].append(numbers[row["candidate"]])
-        entries = _entries([*queries, *candidates], backbone, f"prepare {name}", progress)
+        stage = f"prepare {name}"
         found.append(
             TaskPairs(
                 name,
-                entries[: len(queries)],
-                entries[len(queries) :],
+                _entries(queries, backbone, stage, progress),
+                _entries(candidates, backbone, stage, progress),
                 [right[row["id"]] for row in queries],
             )
         )
@@ -137,18 +141,57 @@ def load_pairs(
 def _entries(
     rows: Sequence[dict[str, Any]], backbone: Backbone, stage: str, progress: Progress
 ) -> list[Entry]:
-    def prepare(start: int) -> list[Prepared]:
-        return [_prepare(row, backbone) for row in rows[start : start + VISION_BATCH]]
+    def thought(reasoning: str, answer: str) -> list[int]:
+        return _ids(backbone, compose(reasoning, answer))
 
-    found: list[Entry] = []
-    for prepared in ahead(prepare, range(0, len(rows), VISION_BATCH), depth=4):
-        some = rows[len(found) : len(found) + VISION_BATCH]
-        for row, seen in zip(some, backbone.see_ahead(prepared), strict=True):
-            thought = _ids(backbone, compose(row["reasoning"] or "", row["answer"]))
-            brief = _ids(backbone, compose("", row["answer"]))
-            found.append(Entry(seen, thought, brief))
-        progress(stage, len(found), len(rows))
-    return found
+    return [
+        Entry(prepared, thought(row["reasoning"] or "", row["answer"]), thought("", row["answer"]))
+        for row, prepared in zip(rows, _seen(rows, backbone, stage, progress), strict=True)
+    ]
+
+
+def _seen(
+    rows: Sequence[dict[str, Any]], backbone: Backbone, stage: str, progress: Progress
+) -> list[Prepared]:
+    """Return the items as the backbone reads them, from the cache if their pictures are seen."""
+
+    def see() -> Iterator[Prepared]:
+        def prepare(start: int) -> list[Prepared]:
+            return [_prepare(row, backbone) for row in rows[start : start + VISION_BATCH]]
+
+        done = 0
+        for some in ahead(prepare, range(0, len(rows), VISION_BATCH), depth=4):
+            yield from backbone.see_ahead(some)
+            done += len(some)
+            progress(stage, done, len(rows))
+
+    if not backbone.sees_ahead:
+        return list(see())
+    return unpack(cached(_key(rows, backbone), lambda: pack(list(see()))), [r["id"] for r in rows])
+
+
+def _key(rows: Sequence[dict[str, Any]], backbone: Backbone) -> dict[str, Any]:
+    """Return all that the items depend on once their pictures are seen."""
+    items = hashlib.sha256()
+    for row in rows:
+        for part in (row["text"], row.get("instruction"), row["picture"]):
+            data = part.encode() if isinstance(part, str) else part or b""
+            items.update(len(data).to_bytes(8) + data)
+    sight = hashlib.sha256()
+    for module in (backbone.model.model.vision_tower, backbone.model.model.connector):
+        for tensor in module.state_dict().values():
+            sight.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    tokenizer = backbone.processor.tokenizer.backend_tokenizer.to_str()
+    return {
+        "items": items.hexdigest(),
+        "sight": sight.hexdigest(),
+        "tokenizer": hashlib.sha256(tokenizer.encode()).hexdigest(),
+        "chat_template": backbone.processor.chat_template,
+        "pictures": backbone.processor.image_processor.to_json_string(),
+        "max_text_tokens": backbone.max_text_tokens,
+        "dtype": str(backbone.model.dtype),
+        "preprocessing": PREPROCESSING,
+    }
 
 
 def _prepare(row: dict[str, Any], backbone: Backbone) -> Prepared:
