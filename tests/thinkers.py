@@ -11,6 +11,7 @@ from PIL import Image
 
 from ponder.items import Item
 from ponder.model.adapters import ADAPTERS
+from ponder.model.latent import TransitionAdapter, TransitionConfig
 from ponder.model.readout import ReadOut, ReadOutConfig
 from ponder.model.thinker import Thinker, ThinkerConfig
 from tests.families import FAMILIES
@@ -47,11 +48,25 @@ def shaken(
     return made
 
 
+def rolling(family: str, config: ThinkerConfig = CONFIG, steps: int = 3) -> Thinker:
+    """Return a thinker that takes latent steps, its adapter random as the rest."""
+    made = thinker(family, config)
+    shape = TransitionConfig(steps, input_scale=0.5)
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        made.latent = TransitionAdapter(shape, made.backbone.hidden_size)
+        with torch.no_grad():
+            for parameter in made.latent.parameters():
+                parameter.copy_(0.3 * torch.randn(parameter.shape))
+    made.latent.requires_grad_(False)
+    return made
+
+
 def with_config(made: Thinker, **changes: object) -> Thinker:
     """Return a thinker of the same parts and another configuration."""
     config = replace(made.config, **changes)
     parts = (made.backbone, made.adapters, made.queries, made.gate)
-    return Thinker(*parts, config, made.readout)
+    return Thinker(*parts, config, made.readout, made.latent)
 
 
 def picture(seed: int, size: tuple[int, int] = (50, 70)) -> Image.Image:

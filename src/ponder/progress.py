@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Progress(Protocol):
@@ -14,3 +17,15 @@ class Progress(Protocol):
 
 def silent(stage: str, done: int, total: int) -> None:
     """Take no note."""
+
+
+def counted(progress: Progress, stage: str, total: int) -> Callable[[int], None]:
+    """Return what is told how many more steps are done, and passes on how many are in all."""
+    done = 0
+
+    def advance(more: int) -> None:
+        nonlocal done
+        done += more
+        progress(stage, done, total)
+
+    return advance

@@ -13,7 +13,7 @@ from ponder.engine.scheduler import Scheduler
 from ponder.engine.writing import GREEDY, Sampling, Writer
 from ponder.errors import ItemError
 from tests.families import FAMILIES
-from tests.thinkers import ITEMS, thinker, with_config
+from tests.thinkers import ITEMS, rolling, thinker, with_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ponder.engine.trace import ThinkMode, Trace
+    from ponder.model.context import Context
+    from ponder.model.latent import Rollout
     from ponder.model.thinker import Thinker
 
 WIDE = Budget(batch_tokens=4096, context_tokens=100_000)
@@ -175,3 +177,49 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory(qwen: Thinker) -> None:
             run(qwen, "never")
     finally:
         handle.remove()
+
+
+@pytest.mark.parametrize("family", list(FAMILIES))
+def test_latent_steps_are_the_same_whatever_shares_the_batch(family: str) -> None:
+    made = rolling(family)
+    wide, traces = run(made, "latent", WIDE)
+    narrow, others = run(made, "latent", NARROW)
+    never, _ = run(made, "never")
+    assert np.allclose(wide, narrow, atol=1e-4)
+    assert (wide * never).sum(axis=1).max() < 0.9999
+    assert {trace.mode for trace in traces} == {"latent"}
+    assert made.latent is not None
+    for trace, other in zip(traces, others, strict=True):
+        assert trace.latent_steps == len(trace.experts) == made.latent.config.steps
+        assert all(len(set(chosen)) == made.latent.config.chosen for chosen in trace.experts)
+        assert trace.cosines == pytest.approx(other.cosines, abs=1e-3)
+        assert trace.thought is None
+
+
+def test_the_gate_may_choose_latent_steps(made: Thinker) -> None:
+    rolled = rolling(made.backbone.model.config.model_type.replace("ponder_", ""))
+    never, _ = run(rolled, "never")
+    latent, _ = run(rolled, "latent")
+    mixed, traces = run(rolled, "auto-latent", threshold=median_gate(rolled))
+    assert {trace.mode for trace in traces} == {"never", "latent"}
+    for i, trace in enumerate(traces):
+        expected = latent[i] if trace.mode == "latent" else never[i]
+        assert np.allclose(mixed[i], expected, atol=1e-4)
+        assert trace.gate is not None
+
+
+def test_latent_steps_without_memory_are_taken_by_halves() -> None:
+    made = rolling("qwen3_vl")
+    expected, _ = run(made, "latent")
+    real, refused = made.roll_out, []
+
+    def scarce(context: Context, anchor: torch.Tensor) -> tuple[Context, Rollout]:
+        if len(context) > 4:
+            refused.append(len(context))
+            raise torch.OutOfMemoryError
+        return real(context, anchor)
+
+    made.roll_out = scarce  # type: ignore[method-assign,assignment]
+    got, _ = run(made, "latent")
+    assert refused
+    assert np.allclose(got, expected, atol=1e-4)

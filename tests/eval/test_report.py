@@ -12,12 +12,12 @@ import pytest
 
 from ponder.engine.model import Model
 from ponder.errors import ThinkModeError
-from ponder.eval.both_ways import embed_both_ways
+from ponder.eval.both_ways import BothWays, embed_both_ways
 from ponder.eval.gallery import Task
 from ponder.eval.report import write_report
 from ponder.model.saved import Saved
 from ponder.progress import silent
-from tests.thinkers import picture, thinker
+from tests.thinkers import picture, rolling, thinker
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,29 +48,41 @@ def model() -> Model:
     return model_of(thinker("nano"))
 
 
-def test_what_is_kept_is_what_encode_gives(model: Model, tmp_path: Path) -> None:
-    source = task("colours")
-    both = embed_both_ways(model, source, tmp_path)
-    for mode in ("never", "always", "auto"):
+def both_ways(model: Model, source: Task, folder: Path) -> tuple[BothWays, int]:
+    """Return the task in every mode, and how many embeddings were announced as done."""
+    done: list[int] = []
+    return embed_both_ways(model, source, folder, done.append), sum(done)
+
+
+@pytest.mark.parametrize("made", [thinker("nano"), rolling("nano")], ids=["two ways", "latent"])
+def test_what_is_kept_is_what_encode_gives(made: Thinker, tmp_path: Path) -> None:
+    model, source = model_of(made), task("colours")
+    both, done = both_ways(model, source, tmp_path)
+    assert both.queries.vectors.keys() == set(model.think_modes)
+    assert done == 24 * len(model.think_modes)
+    for mode in model.think_modes:
         vectors, traces = model.encode_query(source.queries, think=mode, return_trace=True)
-        assert np.allclose(both.queries.vectors[mode], vectors, atol=1e-5)
+        assert np.allclose(both.queries.vectors[mode], vectors, atol=1e-4)
         assert both.queries.tokens[mode].tolist() == [t.thought_tokens for t in traces]
+        assert (both.queries.milliseconds[mode] > 0).all()
     assert (both.candidates.tokens["always"] > 0).all()
     assert all(thought.startswith("<think>") for thought in both.candidates.thoughts)
+    steps = made.latent.config.steps if made.latent else 0
+    assert both.queries.cosines.shape == (12, steps) if steps else not both.queries.cosines.size
 
 
-def test_a_finished_side_is_not_embedded_again(model: Model, tmp_path: Path) -> None:
-    first = embed_both_ways(model, task("colours"), tmp_path)
-    (tmp_path / "colours.candidates.parquet").unlink()
-    again = embed_both_ways(model, task("colours"), tmp_path)
-    assert again.queries.seconds == first.queries.seconds
-    assert again.candidates.seconds != first.candidates.seconds
-    assert np.array_equal(again.candidates.vectors["never"], first.candidates.vectors["never"])
+def test_what_was_embedded_is_not_embedded_again(model: Model, tmp_path: Path) -> None:
+    first, _ = both_ways(model, task("colours"), tmp_path)
+    again, _ = both_ways(model, task("colours"), tmp_path)
+    for mode, took in first.queries.milliseconds.items():
+        assert np.array_equal(took, again.queries.milliseconds[mode])
+    for mode, vectors in first.candidates.vectors.items():
+        assert np.array_equal(vectors, again.candidates.vectors[mode])
 
 
 def test_another_task_of_the_same_name_is_embedded_again(model: Model, tmp_path: Path) -> None:
-    embed_both_ways(model, task("colours"), tmp_path)
-    assert len(embed_both_ways(model, task("colours", 8), tmp_path).queries) == 8
+    both_ways(model, task("colours"), tmp_path)
+    assert len(both_ways(model, task("colours", 8), tmp_path)[0].queries) == 8
 
 
 def test_a_page_has_every_task_and_every_picture_it_shows(model: Model, tmp_path: Path) -> None:

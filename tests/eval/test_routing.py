@@ -26,9 +26,11 @@ def side(truth: np.ndarray, noise: np.ndarray, chance: np.random.Generator) -> S
     return Side(
         {"never": never, "always": always, "auto": np.where(thinks[:, None], always, never)},
         {"never": 0 * tokens, "always": tokens, "auto": tokens * thinks},
-        {"never": 1.0, "always": 9.0, "auto": 4.0},
+        {"never": 1 + gate, "always": 9 + gate, "auto": 4 + gate},
         gate,
         [f"thought {i}" for i in range(len(truth))],
+        np.zeros((len(truth), 0, 0), dtype=np.int64),
+        np.zeros((len(truth), 0)),
     )
 
 
@@ -78,7 +80,9 @@ def test_the_oracle_is_no_worse_on_any_query(routing: Routing) -> None:
 
 def test_costs_count_queries_and_candidates_alike(routing: Routing) -> None:
     modes = routing.modes()
-    assert modes["always"].ms == pytest.approx([18_000 / 120, 18_000 / 300])
+    for task, took in zip(routing.tasks, modes["always"].ms, strict=True):
+        every = np.concatenate([task.queries.gate, task.candidates.gate])
+        assert took == pytest.approx(9 + every.mean())
     spent = routing.tasks[0].queries.tokens["auto"].sum()
     spent += routing.tasks[0].candidates.tokens["auto"].sum()
     assert modes["auto"].tokens[0] == pytest.approx(spent / 120)

@@ -40,6 +40,7 @@ def gallery(
     part: Literal["demo", "full"] = "full",
     tasks: str = "",
     json_file: Annotated[Path | None, Parameter(name="--json")] = None,
+    out: Path = Path("runs/gallery"),
 ) -> None:
     """Measure a model on the Gallery: captions to pictures, pictures to captions, style to style.
 
@@ -53,6 +54,7 @@ def gallery(
         tasks: `all`, or names with commas between; built first if they are not there, which needs
             a Debian system. By default the three that the Gallery alone is enough for.
         json_file: write the scores there.
+        out: where vectors are kept: a stopped run goes on when the same command is given again.
     """
     from rich import box
     from rich.table import Table
@@ -81,7 +83,9 @@ def gallery(
     def add(task: Task, scores: Scores) -> None:
         table.add_row(task.name, *(_show(column, scores[column]) for column in COLUMNS))
 
-    result = evaluate(load(model), chosen, add, think)
+    loaded = load(model)
+    with stages() as report:
+        result = evaluate(loaded, chosen, think, out / "vectors", report, add)
     stdout.print(table)
     result |= {"model": model, "think": think, "command": " ".join(["ponder", *sys.argv[1:]])}
     if json_file:

@@ -66,6 +66,8 @@ def _trained(saved: Saved) -> dict[str, list[nn.Parameter]]:
         found["queries"] = list(saved.thinker.queries.parameters())
         if saved.thinker.gate is not None:
             found["gate"] = list(saved.thinker.gate.parameters())
+        if saved.thinker.latent is not None:
+            found["transition adapter"] = list(saved.thinker.latent.parameters())
     return found
 
 
@@ -85,3 +87,6 @@ def _facts(saved: Saved) -> Iterator[str]:
     else:
         query, document = config.thresholds["query"], config.thresholds["document"]
         yield f"gate:        from {query:.3f} for queries, {document:.3f} for documents"
+    if saved.thinker.latent is not None:
+        shape = saved.thinker.latent.config
+        yield f"latent:      {shape.steps} steps, {shape.chosen} of {shape.experts} experts in each"

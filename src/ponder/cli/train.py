@@ -77,6 +77,23 @@ def rl(config: Path, /, *, out: Path = Path("runs/rl")) -> None:
 
 
 @app.command
+def latent(config: Path, /, *, out: Path = Path("runs/latent")) -> None:
+    """Teach a model that thinks to think in latent steps, without text.
+
+    A killed run goes on from its last checkpoint when the same command is given again. To train
+    on several devices, start it with accelerate's launcher.
+
+    Args:
+        config: YAML with the recipe, such as configs/latent.yaml.
+        out: folder of the run: metrics.jsonl, curves.png, checkpoint, and the trained model.
+    """
+    from ponder.train.latent import LatentConfig
+    from ponder.train.latent import latent as run
+
+    _print(_train(config, LatentConfig, run, out), ".4f")
+
+
+@app.command
 def gate(config: Path, /, *, out: Path = Path("runs/gate")) -> None:
     """Teach a model when a thought pays, from what its own thoughts do to its own embeddings.
 

@@ -18,7 +18,7 @@ from ponder.engine.batching import ahead
 from ponder.engine.budget import WINDOW_ITEMS, Budget
 from ponder.engine.precision import Precision, dequantize, quantize, truncate
 from ponder.engine.scheduler import Scheduler
-from ponder.engine.trace import THINK_MODES, ThinkMode, Trace
+from ponder.engine.trace import GATED, LATENT, THINK_MODES, ThinkMode, Trace
 from ponder.engine.writing import GREEDY, Sampling, Writer
 from ponder.errors import ThinkModeError
 from ponder.items import Item, parse
@@ -88,6 +88,19 @@ class Model:
     def has_gate(self) -> bool:
         """Whether it can decide itself when to think."""
         return self._saved.thinker is not None and self._saved.thinker.gate is not None
+
+    @property
+    def think_modes(self) -> tuple[ThinkMode, ...]:
+        """The think modes it can run."""
+        thinker = self._saved.thinker
+        if thinker is None:
+            return ("never",)
+        return tuple(
+            mode
+            for mode in THINK_MODES
+            if (mode not in GATED or thinker.gate is not None)
+            and (mode not in LATENT or thinker.latent is not None)
+        )
 
     @property
     def backbone_name(self) -> str:
@@ -246,9 +259,15 @@ class Model:
                     "train one"
                 )
             return lambda items: self._pool(items, readout)
-        if think == "auto" and thinker.gate is None:
+        if think in GATED and thinker.gate is None:
             raise ThinkModeError(
-                f"think='auto': {self.name} has no gate; choose 'never' or 'always', or train one"
+                f"think={think!r}: {self.name} has no gate; train one, or choose another of "
+                f"{', '.join(self.think_modes)}"
+            )
+        if think in LATENT and thinker.latent is None:
+            raise ThinkModeError(
+                f"think={think!r}: {self.name} has no transition adapter; train one, or choose "
+                f"another of {', '.join(self.think_modes)}"
             )
         config, tokenizer = thinker.config, self._backbone.processor.tokenizer
         writer = Writer(tokenizer, config.max_thought_tokens, sampling)

@@ -2,7 +2,7 @@
 
 Items are read in batches of a token budget. Those that need no thought are done then; the others
 go on from the context they have, in one batch that rows leave as they finish and waiting rows join.
-Finished thoughts are read out a few at a time.
+Finished thoughts are read out a few at a time, and latent steps taken by some rows together.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ponder.engine.trace import ThinkMode, Trace
+from ponder.engine.trace import GATED, LATENT, ThinkMode, Trace
 from ponder.errors import ItemError
 from ponder.model.context import Context, join
 
@@ -28,12 +28,14 @@ if TYPE_CHECKING:
     from ponder.engine.budget import Budget
     from ponder.engine.writing import Draft, Writer
     from ponder.model.backbone import Prepared
+    from ponder.model.latent import Rollout
     from ponder.model.thinker import States, Thinker
 
     Result = tuple[NDArray[np.float32], Trace]
 
 REFILL = 0.75  # rows join those being written once these take less of their room than this
 READ_OUT_ROWS = 8  # finished thoughts that are read out together, at least
+ROLL_OUT_ROWS = 32  # rows that take latent steps together, at least
 
 
 @dataclass
@@ -44,6 +46,7 @@ class _Row:
     item: Prepared
     gate: float | None = None
     draft: Draft | None = None
+    anchor: Tensor | None = None
     read_ms: float = 0.0
     think_ms: float = 0.0
     embed_ms: float = 0.0
@@ -73,7 +76,7 @@ class Scheduler:
         thinker: what reads, writes and reads out.
         budget: what bounds the memory.
         think: which items think.
-        threshold: the gate's probability from which an item thinks, for `auto`.
+        threshold: the gate's probability from which an item thinks, where the gate is asked.
         writer: chooses the tokens of thoughts and ends them.
     """
 
@@ -91,6 +94,7 @@ class Scheduler:
         self._threshold = threshold
         self._writer = writer
         self._room = budget.context_tokens
+        self._rolling: list[_Group] = []  # wait for others to take latent steps with
         self._waiting: list[_Group] = []
         self._writing: _Group | None = None
         self._written: list[_Group] = []
@@ -113,6 +117,9 @@ class Scheduler:
                     is_open = False
             elif self._waiting or self._writing:
                 self._write()
+            elif self._rolling:
+                self._roll_out(_merged(self._rolling))
+                self._rolling = []
             elif self._written:
                 self._read_out_written()
             else:
@@ -145,7 +152,14 @@ class Scheduler:
             states = thinker.read_out(context, items)
             vectors = self._vectors(states)
             hard = self._hard(rows, states)
-        if hard and context is not None:
+        if hard and context is not None and self._think in LATENT:
+            for i in hard:
+                rows[i].anchor = states.queries[i]
+            self._rolling.append(_Group(rows, context).take(hard))
+            if sum(len(group.rows) for group in self._rolling) >= ROLL_OUT_ROWS:
+                together, self._rolling = _merged(self._rolling), []
+                self._roll_out(together)
+        elif hard and context is not None:
             self._waiting.append(_Group(rows, context).take(hard))
         elif hard:
             chosen = [rows[i] for i in hard]
@@ -156,8 +170,8 @@ class Scheduler:
 
     def _hard(self, rows: list[_Row], states: States) -> list[int]:
         """Return which rows the gate wants a thought for."""
-        if self._think == "never":
-            return []
+        if self._think not in GATED:
+            return list(range(len(rows))) if self._think == "latent" else []
         probabilities = self._thinker.decide(states).tolist()
         for row, probability in zip(rows, probabilities, strict=True):
             row.gate = probability
@@ -210,10 +224,25 @@ class Scheduler:
         self._room = max(1, self._taken(group) // 2)
         self._waiting[:0] = group.split(len(group.rows) // 2)
 
+    def _roll_out(self, group: _Group) -> None:
+        """Let rows take their latent steps, and embed them."""
+        if not _fits(lambda: self._roll_out_all(group)):
+            if len(group.rows) == 1:
+                raise ItemError(group.rows[0].item.name, "no memory for its latent steps")
+            for half in group.split(len(group.rows) // 2):
+                self._roll_out(half)
+
+    def _roll_out_all(self, group: _Group) -> None:
+        anchors = torch.stack([row.anchor for row in group.rows if row.anchor is not None])
+        with _timed(group.rows, "think_ms"):
+            context, rollout = self._thinker.roll_out(group.context, anchors)
+        with _timed(group.rows, "embed_ms"):
+            items = [row.item for row in group.rows]
+            vectors = self._vectors(self._thinker.read_out(context, items))
+        self._finish(group.rows, vectors, rollout)
+
     def _read_out_written(self) -> None:
-        context = join([group.context for group in self._written])
-        written = _Group([row for group in self._written for row in group.rows], context)
-        self._written = []
+        written, self._written = _merged(self._written), []
         self._read_out(written)
 
     def _read_out(self, group: _Group) -> None:
@@ -240,15 +269,21 @@ class Scheduler:
         vectors: NDArray[np.float32] = self._thinker.embed(states).cpu().numpy()
         return vectors
 
-    def _finish(self, rows: Sequence[_Row], vectors: NDArray[np.float32]) -> None:
-        for row, vector in zip(rows, vectors, strict=True):
+    def _finish(
+        self, rows: Sequence[_Row], vectors: NDArray[np.float32], rollout: Rollout | None = None
+    ) -> None:
+        experts: list[list[list[int]]] = rollout.experts.tolist() if rollout else [[]] * len(rows)
+        cosines: list[list[float]] = rollout.cosines.tolist() if rollout else [[]] * len(rows)
+        for i, (row, vector) in enumerate(zip(rows, vectors, strict=True)):
             draft = row.draft
             trace = Trace(
-                mode="always" if draft else "never",
+                mode="latent" if rollout else "always" if draft else "never",
                 gate=row.gate,
                 thought=self._writer.text(draft) if draft else None,
                 thought_ids=tuple(draft.tokens) if draft else (),
                 closing_tokens=draft.closing if draft else 0,
+                experts=tuple(map(tuple, experts[i])),
+                cosines=tuple(cosines[i]),
                 context_tokens=len(row.item),
                 read_ms=row.read_ms,
                 think_ms=row.think_ms,
@@ -273,6 +308,12 @@ class Scheduler:
                 break
             count += 1
         return max(count, 1)
+
+
+def _merged(groups: Sequence[_Group]) -> _Group:
+    return _Group(
+        [row for group in groups for row in group.rows], join([group.context for group in groups])
+    )
 
 
 def _fits(work: Callable[[], None]) -> bool:

@@ -1,18 +1,14 @@
-"""A task's items embedded in every think mode, kept on disk so that a stopped run goes on."""
+"""A task's items embedded in every think mode a model has, kept on disk so that a run goes on."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from ponder.engine.trace import THINK_MODES, ThinkMode
+from ponder.eval.embedded import embed
+from ponder.eval.gallery import contents
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,8 +17,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ponder.engine.model import Model
-    from ponder.engine.trace import Trace
+    from ponder.engine.trace import ThinkMode
+    from ponder.eval.embedded import Embedded
     from ponder.eval.gallery import Task
+    from ponder.model.thinker import Kind
 
 
 @dataclass(frozen=True)
@@ -32,16 +30,20 @@ class Side:
     Attributes:
         vectors: for each mode (n, D).
         tokens: for each mode (n,), of the thoughts.
-        seconds: what each mode took for all of them.
+        milliseconds: for each mode (n,), of the model.
         gate: (n,), the probability that a thought pays.
         thoughts: what `always` wrote.
+        experts: (n, K, chosen), those of `latent` steps; K is 0 without that mode.
+        cosines: (n, K), between the states before and after each of them.
     """
 
     vectors: dict[ThinkMode, NDArray[np.float32]]
     tokens: dict[ThinkMode, NDArray[np.int64]]
-    seconds: dict[ThinkMode, float]
+    milliseconds: dict[ThinkMode, NDArray[np.float64]]
     gate: NDArray[np.float64]
     thoughts: list[str]
+    experts: NDArray[np.int64]
+    cosines: NDArray[np.float64]
 
     def __len__(self) -> int:
         return len(self.thoughts)
@@ -64,81 +66,40 @@ class BothWays:
     right: NDArray[np.int64]
 
 
-def embed_both_ways(model: Model, task: Task, folder: Path) -> BothWays:
+def embed_both_ways(
+    model: Model, task: Task, cache: Path, advance: Callable[[int], None]
+) -> BothWays:
     """Embed a task in every mode, or read what an earlier run of the same model kept of it.
 
     Args:
         model: what embeds; it has a gate.
         task: what is embedded.
-        folder: where it is kept.
+        cache: the folder where blocks of vectors are kept.
+        advance: told how many more embeddings are done.
     """
-    sides: dict[str, tuple[Callable[..., Any], list[Any]]] = {
-        "queries": (model.encode_query, task.queries),
-        "candidates": (model.encode_document, task.candidates),
-    }
-    found = {}
-    for name, (encode, items) in sides.items():
-        path = folder / f"{task.name}.{name}.parquet"
-        if not path.exists() or _key(path) != _key_of(model, items):
-            _write(path, _embed(encode, items), _key_of(model, items))
-        found[name] = _read(path)
-    return BothWays(task.name, found["queries"], found["candidates"], task.right)
 
+    def side(kind: Kind, items: Sequence[Any]) -> Side:
+        name = f"{task.name} {kind}"
+        return _side(
+            {
+                mode: embed(model, contents(items), kind, mode, name, cache, advance)
+                for mode in model.think_modes
+            }
+        )
 
-def _embed(encode: Callable[..., Any], items: Sequence[Any]) -> Side:
-    vectors: dict[ThinkMode, NDArray[np.float32]] = {}
-    traces: dict[ThinkMode, list[Trace]] = {}
-    seconds: dict[ThinkMode, float] = {}
-    for mode in THINK_MODES:
-        start = time.perf_counter()
-        vectors[mode], traces[mode] = encode(items, think=mode, return_trace=True)
-        seconds[mode] = time.perf_counter() - start
-    return Side(
-        vectors,
-        {mode: np.array([trace.thought_tokens for trace in traces[mode]]) for mode in THINK_MODES},
-        seconds,
-        np.array([trace.gate for trace in traces["auto"]], dtype=np.float64),
-        [trace.thought or "" for trace in traces["always"]],
+    return BothWays(
+        task.name, side("query", task.queries), side("document", task.candidates), task.right
     )
 
 
-def _key_of(model: Model, items: Sequence[Any]) -> dict[str, Any]:
-    digest = hashlib.sha256()
-    for item in items:
-        for name, value in (item if isinstance(item, dict) else {"": item}).items():
-            digest.update(name.encode() + b"\0")
-            digest.update(value if isinstance(value, bytes) else value.encode())
-    return {"model": model.fingerprint, "items": digest.hexdigest()}
-
-
-def _key(path: Path) -> Any:
-    return json.loads(pq.read_schema(path).metadata[b"ponder"])["key"]
-
-
-def _write(path: Path, side: Side, key: dict[str, Any]) -> None:
-    columns: dict[str, Any] = {"gate": side.gate, "thought": side.thoughts}
-    for mode in THINK_MODES:
-        columns[f"vector_{mode}"] = list(side.vectors[mode])
-        columns[f"tokens_{mode}"] = side.tokens[mode]
-    note = json.dumps({"key": key, "seconds": side.seconds})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    pq.write_table(pa.table(columns).replace_schema_metadata({"ponder": note}), part)
-    part.replace(path)
-
-
-def _read(path: Path) -> Side:
-    table = pq.read_table(path)
-
-    def vectors(mode: ThinkMode) -> NDArray[np.float32]:
-        column = table[f"vector_{mode}"].combine_chunks()
-        rows: NDArray[np.float32] = column.flatten().to_numpy().reshape(len(table), -1)
-        return rows
-
+def _side(modes: dict[ThinkMode, Embedded]) -> Side:
+    latent = modes["latent"].traces if "latent" in modes else []
     return Side(
-        {mode: vectors(mode) for mode in THINK_MODES},
-        {mode: table[f"tokens_{mode}"].to_numpy() for mode in THINK_MODES},
-        json.loads(table.schema.metadata[b"ponder"])["seconds"],
-        table["gate"].to_numpy(),
-        table["thought"].to_pylist(),
+        {mode: found.vectors for mode, found in modes.items()},
+        {mode: np.array([t.thought_tokens for t in e.traces]) for mode, e in modes.items()},
+        {mode: np.array([t.milliseconds for t in e.traces]) for mode, e in modes.items()},
+        np.array([trace.gate for trace in modes["auto"].traces], dtype=np.float64),
+        [trace.thought or "" for trace in modes["always"].traces],
+        np.array([trace.experts for trace in latent], dtype=np.int64),
+        np.array([trace.cosines for trace in latent]),
     )

@@ -123,4 +123,6 @@ def _read(path: Path) -> Embedded:
 
 
 def _trace(values: dict[str, Any]) -> Trace:
-    return Trace(**values | {"thought_ids": tuple(values["thought_ids"])})
+    tuples: dict[str, Any] = {key: tuple(values[key]) for key in ("thought_ids", "cosines")}
+    tuples["experts"] = tuple(map(tuple, values["experts"]))
+    return Trace(**values | tuples)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from ponder.errors import PonderError
 from ponder.gallery import read
 from ponder.gallery.tasks import TASKS, read_task
 from ponder.gallery.tasks.pictures import one_a_concept, plain, twins
+from ponder.items import parse
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,9 +21,41 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ponder.gallery.concepts import Split
+    from ponder.items import Item
+    from ponder.media import Limits
 
 CANDIDATES = 500
 COLUMNS = ("id", "concept", "variant", "picture", "caption", "style")
+
+
+@dataclass(frozen=True)
+class GalleryContent:
+    """An item of a task, as `ponder.eval.embedded` takes it.
+
+    Attributes:
+        value: the item; a string is text, whatever it ends with.
+    """
+
+    value: str | bytes | dict[str, Any]
+
+    def digest(self) -> str:
+        """Return a hash of the item."""
+        parts = self.value if isinstance(self.value, dict) else {"": self.value}
+        found = hashlib.sha256()
+        for name, part in parts.items():
+            data = part.encode() if isinstance(part, str) else part
+            found.update(f"{name} {type(part).__name__} {len(data)} ".encode() + data)
+        return found.hexdigest()
+
+    def to_item(self, name: str, limits: Limits) -> Item:
+        """Parse it; errors call it `name`."""
+        value = {"text": self.value} if isinstance(self.value, str) else self.value
+        return parse(value, name, limits)
+
+
+def contents(items: Sequence[Any]) -> list[GalleryContent]:
+    """Return a task's items as what is embedded and kept."""
+    return [GalleryContent(item) for item in items]
 
 
 @dataclass(frozen=True)

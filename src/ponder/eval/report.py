@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ponder.engine.trace import THINK_MODES
 from ponder.errors import ThinkModeError
 from ponder.eval.both_ways import embed_both_ways
 from ponder.eval.cases import cases
 from ponder.eval.routing import RESAMPLES, Routing, Scored, interval, mean
 from ponder.plotting import pyplot
+from ponder.progress import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,8 +32,8 @@ def write_report(model: Model, tasks: Sequence[Task], folder: Path, progress: Pr
     Args:
         model: with a gate.
         tasks: of one split.
-        folder: of the report; vectors are kept in its `items`, so that a stopped run goes on.
-        progress: told how many tasks are embedded.
+        folder: of the report; vectors are kept in it, so that a stopped run goes on.
+        progress: told how much of each task is embedded.
 
     Returns:
         What `report.json` holds.
@@ -44,10 +46,10 @@ def write_report(model: Model, tasks: Sequence[Task], folder: Path, progress: Pr
         raise ThinkModeError(f"{model.name} has no gate to report on; train one")
     plt = pyplot("a report")
     both = []
-    for number, task in enumerate(tasks):
-        progress("embed in every mode", number, len(tasks))
-        both.append(embed_both_ways(model, task, folder / "items"))
-    progress("embed in every mode", len(tasks), len(tasks))
+    for task in tasks:
+        total = (len(task.queries) + len(task.candidates)) * len(model.think_modes)
+        advance = counted(progress, f"embed {task.name}", total)
+        both.append(embed_both_ways(model, task, folder / "vectors", advance))
     routing = Routing(both)
     modes, random = routing.modes(), routing.random()
     curve, random_curve = routing.curve(), routing.random_curve()
@@ -92,8 +94,10 @@ def _random(draws: Sequence[Scored]) -> dict[str, Any]:
 
 
 def _differences(modes: dict[str, Scored]) -> dict[str, Any]:
-    """Return by how much `auto` beats the constant modes, and thinking beats not thinking."""
+    """Return by how much `auto` beats the constant modes, and ways of thinking each other."""
     pairs = [("auto", "never"), ("auto", "always"), ("always", "never")]
+    if "latent" in modes:
+        pairs += [("latent", "never"), ("latent", "always"), ("auto-latent", "latent")]
     return {
         f"{one} - {other}": {
             name: {
@@ -125,7 +129,7 @@ def _of_task(
 
 def _page(found: dict[str, Any]) -> str:
     modes = found["modes"] | {"random": found["random"]}
-    order = ("never", "always", "auto", "random", "oracle")
+    order = [*(mode for mode in THINK_MODES if mode in modes), "random", "oracle"]
     overall = [
         [
             name,
@@ -181,8 +185,9 @@ def _draw(
     figure, axis = plt.subplots(figsize=(7, 4.2))
     for name, points in (("the gate chooses", curve), ("chosen at random", random_curve)):
         axis.plot([p.tokens for p in points], [100 * p.hit for p in points], "o-", ms=3, label=name)
-    for name in ("never", "always", "auto"):
-        mode = found["modes"][name]
+    for name, mode in found["modes"].items():
+        if mode["thought_tokens"] is None:
+            continue
         axis.plot(mode["thought_tokens"], 100 * mode["hit@1"], "s", ms=8, label=name)
     axis.set(xlabel="thought tokens per item", ylabel="hit@1, mean of the tasks, %")
     axis.legend(frameon=False)

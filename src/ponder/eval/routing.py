@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ponder.engine.trace import THINK_MODES
 from ponder.eval.metrics import gains, ranks
 
 if TYPE_CHECKING:
@@ -87,13 +86,13 @@ class Routing:
         ]
 
     def modes(self) -> dict[str, Scored]:
-        """Return `never`, `always` and `auto` as they were run, and the best of the first two.
+        """Return every mode as it was run, and the best of `never` and `always`.
 
         `oracle` takes for each query whichever of `never` and `always` ranks what is right higher;
         no one can run it, so it has no cost.
         """
         found: dict[str, Scored] = {}
-        for mode in THINK_MODES:
+        for mode in self.tasks[0].queries.vectors:
             rows = [
                 (
                     ranks(task.queries.vectors[mode] @ task.candidates.vectors[mode].T, task.right),
@@ -101,7 +100,7 @@ class Routing:
                         task, [s.tokens[mode].sum() for s in (task.queries, task.candidates)]
                     ),
                     _per_item(
-                        task, [1000 * s.seconds[mode] for s in (task.queries, task.candidates)]
+                        task, [s.milliseconds[mode].sum() for s in (task.queries, task.candidates)]
                     ),
                 )
                 for task in self.tasks

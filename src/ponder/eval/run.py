@@ -1,18 +1,24 @@
-"""Running tasks with a model, and the scores as JSON."""
+"""Running the Gallery's tasks with a model, and the scores as JSON."""
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
+from ponder.eval.embedded import embed
+from ponder.eval.gallery import contents
 from ponder.eval.metrics import hit, ndcg, ranks
+from ponder.progress import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from ponder.engine.model import Model
     from ponder.engine.trace import ThinkMode
+    from ponder.eval.embedded import Embedded
     from ponder.eval.gallery import Task
+    from ponder.model.thinker import Kind
+    from ponder.progress import Progress
 
 Scores = dict[str, float]
 
@@ -20,41 +26,45 @@ Scores = dict[str, float]
 def evaluate(
     model: Model,
     tasks: Sequence[Task],
+    think: ThinkMode,
+    cache: Path,
+    progress: Progress,
     report: Callable[[Task, Scores], None],
-    think: ThinkMode = "never",
 ) -> Any:
     """Embed and score every task.
 
     Args:
         model: what to measure.
         tasks: on what.
-        report: called with each task's scores as they come.
         think: which queries and candidates are thought about first.
+        cache: the folder where blocks of vectors are kept, so that a stopped run goes on.
+        progress: told how many items of a task are embedded.
+        report: called with each task's scores as they come.
 
     Returns:
         `{"tasks": {name: scores}, "mean": scores}`; rates are fractions, `thought_tokens` and
-        `ms_per_item` are per item, queries and candidates counted alike.
+        `ms_per_item`, of the model, are per item, queries and candidates counted alike.
     """
     scores = {}
     for task in tasks:
-        scores[task.name] = _score(model, task, think)
+        scores[task.name] = _score(model, task, think, cache, progress)
         report(task, scores[task.name])
     names = next(iter(scores.values())).keys()
     mean = {name: sum(row[name] for row in scores.values()) / len(scores) for name in names}
     return {"tasks": scores, "mean": mean}
 
 
-def _score(model: Model, task: Task, think: ThinkMode) -> Scores:
-    began = time.perf_counter()
-    queries, traces = model.encode_query(
-        [_item(query) for query in task.queries], think=think, return_trace=True
-    )
-    candidates, others = model.encode_document(
-        [_item(candidate) for candidate in task.candidates], think=think, return_trace=True
-    )
-    traces += others
-    seconds = time.perf_counter() - began
-    ranked = ranks(model.similarity(queries, candidates), task.right)
+def _score(model: Model, task: Task, think: ThinkMode, cache: Path, progress: Progress) -> Scores:
+    total = len(task.queries) + len(task.candidates)
+    advance = counted(progress, f"embed {task.name}", total)
+
+    def side(kind: Kind, items: Sequence[Any]) -> Embedded:
+        name = f"{task.name} {kind}"
+        return embed(model, contents(items), kind, think, name, cache, advance)
+
+    queries, candidates = side("query", task.queries), side("document", task.candidates)
+    traces = queries.traces + candidates.traces
+    ranked = ranks(model.similarity(queries.vectors, candidates.vectors), task.right)
     return {
         "hit@1": hit(ranked, 1),
         "hit@5": hit(ranked, 5),
@@ -62,11 +72,6 @@ def _score(model: Model, task: Task, think: ThinkMode) -> Scores:
         "ndcg@5": ndcg(ranked, 5),
         "queries": len(task.queries),
         "candidates": len(task.candidates),
-        "thought_tokens": sum(trace.thought_tokens for trace in traces) / len(traces),
-        "ms_per_item": 1000 * seconds / len(traces),
+        "thought_tokens": sum(trace.thought_tokens for trace in traces) / total,
+        "ms_per_item": sum(trace.milliseconds for trace in traces) / total,
     }
-
-
-def _item(value: str | bytes) -> Any:
-    """Say outright that a string is text: a caption may end like a file name."""
-    return {"text": value} if isinstance(value, str) else value

@@ -5,6 +5,7 @@ a vector depends on:
 
     connector.safetensors   readout.safetensors                             of `nano`
     reasoning/   embedding/   queries.safetensors   gate.safetensors        of a model that thinks
+    latent.safetensors                                                      by latent steps, too
     modules.json   config_sentence_transformers.json        by which sentence-transformers opens it
 
 The published layout of Think When Needed (`queries.pt`, `gate_mlp.pt`) is read too.
@@ -28,6 +29,7 @@ from ponder.model.backbone import Backbone
 from ponder.model.families import load_model
 from ponder.model.gate import Gate
 from ponder.model.interchange import write_interchange
+from ponder.model.latent import TransitionAdapter, TransitionConfig
 from ponder.model.nano import NanoConfig, NanoForConditionalGeneration
 from ponder.model.processor import CHAT_TEMPLATE, NanoImageProcessor, NanoProcessor
 from ponder.model.published import is_published, published_gate, published_queries, published_record
@@ -49,6 +51,7 @@ CONNECTOR = "connector.safetensors"
 READOUT = "readout.safetensors"
 QUERIES = "queries.safetensors"
 GATE = "gate.safetensors"
+LATENT = "latent.safetensors"
 SHIPPED_NANO = Path(__file__).with_name("nano_weights")
 
 # Part of the fingerprint: raise it when items turn into tokens or pixels in another way.
@@ -83,7 +86,7 @@ class Saved:
     def parameter_count(self) -> int:
         """Parameters of the backbone and of everything that was trained on it."""
         thinker = self.thinker
-        own = [thinker.queries, thinker.gate] if thinker else [self.backbone.model]
+        own = [thinker.queries, thinker.gate, thinker.latent] if thinker else [self.backbone.model]
         parts = [part for part in (*own, self.readout) if part is not None]
         inside = thinker.adapters.parameter_count if thinker else 0
         return inside + sum(p.numel() for part in parts for p in part.parameters())
@@ -105,6 +108,8 @@ class Saved:
         """Hex digest of all that a vector depends on: weights, preprocessing and prompts."""
         processor = self.backbone.processor
         parts = {key: self.record.get(key) for key in ("backbone", "weights", "readout", "thinker")}
+        if "latent" in self.record:
+            parts["latent"] = self.record["latent"]
         parts |= {
             "instructions": self.instructions,
             "chat_template": processor.chat_template,
@@ -137,6 +142,7 @@ def load_saved(
         else:
             backbone = hub_backbone(source["name"], source.get("revision"), chosen)
         config = ThinkerConfig(**record["thinker"]) if "thinker" in record else None
+        shape = TransitionConfig(**record["latent"]) if "latent" in record else None
     except (KeyError, TypeError, ValueError) as error:
         raise WeightsError(f"{folder / RECORD} is damaged: {error!r}") from error
     if readout is not None:
@@ -144,6 +150,10 @@ def load_saved(
         load_weights(readout, folder / READOUT)
         readout = readout.eval().to(place)
     thinker = _load_thinker(folder, config, backbone, readout, place) if config else None
+    if thinker is not None and shape is not None:
+        thinker.latent = TransitionAdapter(shape, backbone.hidden_size)
+        load_weights(thinker.latent, folder / LATENT)
+        thinker.latent.requires_grad_(False).to(place)
     backbone.model.to(device=place, dtype=chosen)
     return Saved(str(name_or_folder), backbone, readout, thinker, record)
 
@@ -162,7 +172,7 @@ def save(
         backbone: is only named, except for `nano`'s connector.
         readout: `nano`'s read-out of means.
         training: how it was trained, kept in the record.
-        thinker: adapters, queries and gate, once there are any.
+        thinker: adapters, queries, gate and transition adapter, once there are any.
     """
     folder.mkdir(parents=True, exist_ok=True)
     record: dict[str, Any] = {"backbone": backbone.source}
@@ -186,6 +196,10 @@ def save(
         if thinker.gate is not None:
             _write(thinker.gate.layers.state_dict(), folder / GATE)
             files.append(GATE)
+        if thinker.latent is not None:
+            record["latent"] = asdict(thinker.latent.config)
+            _write(thinker.latent.state_dict(), folder / LATENT)
+            files.append(LATENT)
     record["instructions"] = {"query": "", "document": ""}
     record["weights"] = {name: sha256(folder / name) for name in files}
     record["training"] = training

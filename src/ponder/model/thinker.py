@@ -1,4 +1,4 @@
-"""Think When Needed on a frozen backbone: two adapters, queries that read the context, a gate.
+"""Thinking on a frozen backbone: two adapters, queries that read the context, a gate.
 
 The backbone reads an item once under the reasoning adapter; what its layers hold then is the
 context. The queries run under the embedding adapter over that context, and the mean of their last
@@ -6,6 +6,9 @@ states is the embedding. A thought goes on from the same context, token by token
 the same way (Think When Needed, arXiv 2605.14448; what the paper leaves open is decided here).
 
 `interface="reencode"` reads item and thought anew under the embedding adapter instead.
+
+In the place of a written thought the context may go on by latent steps, in which the backbone reads
+what a transition adapter makes of its own last state (PLUME, arXiv 2604.02073).
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from ponder.model.cache import GrowingLayer
 from ponder.model.context import Context
 from ponder.model.families import join_media, position_axes
 from ponder.model.gate import Gate
+from ponder.model.latent import Rollout, TransitionAdapter
 from ponder.model.queries import Queries
 from ponder.model.tally import Tally
 
@@ -100,6 +104,7 @@ class Thinker:
         config: shape and habits.
         readout: a read-out of means the queries add to, as `nano` has; None where the mean of the
             queries' states is the embedding.
+        latent: what makes latent steps; None before it is trained.
     """
 
     def __init__(
@@ -110,6 +115,7 @@ class Thinker:
         gate: Gate | None,
         config: ThinkerConfig,
         readout: ReadOut | None = None,
+        latent: TransitionAdapter | None = None,
     ) -> None:
         self.backbone = backbone
         self.adapters = adapters
@@ -117,6 +123,7 @@ class Thinker:
         self.gate = gate
         self.config = config
         self.readout = readout
+        self.latent = latent
         self._axes = position_axes(backbone.model)
 
     @classmethod
@@ -206,22 +213,42 @@ class Thinker:
         for i, row in enumerate(tokens):
             ids[i, longest - len(row) :] = torch.tensor(row)
             new[i, longest - len(row) :] = True
-        new = new.to(device)
-        mask = torch.cat([context.mask, new], dim=1)
-        places = context.position[:, None] + (new.cumsum(dim=1) - 1).clamp(min=0)  # (B, t)
-        cache = context.cache()
-        output = self._run(
-            cache, mask, places.expand(self._axes, -1, -1), adapter, input_ids=ids.to(device)
+        return self._grow(context, new.to(device), adapter, input_ids=ids.to(device))
+
+    def roll_out(
+        self, context: Context, anchor: Tensor, steps: int | None = None
+    ) -> tuple[Context, Rollout]:
+        """Take latent steps after a context (PLUME, section 3).
+
+        Args:
+            context: of B rows.
+            anchor: (B, H), `States.queries` of the no-think read-out.
+            steps: how many; None for as many as the adapter was made for.
+
+        Returns:
+            The longer context, and what happened.
+
+        Raises:
+            ThinkModeError: there is no transition adapter, or the interface is `reencode`.
+        """
+        if self.latent is None:
+            raise ThinkModeError("there is no transition adapter yet; train one")
+        if self.config.interface != "kv":
+            raise ThinkModeError("latent steps leave no text to read again; they need interface kv")
+        states, gates = [context.last], []
+        new = torch.ones(len(context), 1, dtype=torch.bool, device=context.mask.device)
+        for step in range(self.latent.config.steps if steps is None else steps):
+            vectors, gate = self.latent(states[-1], step, anchor)
+            inputs = vectors.to(context.last.dtype).unsqueeze(1)
+            context, _ = self._grow(context, new, "reasoning", inputs_embeds=inputs)
+            states.append(context.last)
+            gates.append(gate)
+        rollout = Rollout(
+            torch.stack(states, dim=1).float(),
+            torch.stack(gates, dim=1),
+            self.latent.config.chosen,
         )
-        tally = self._tally(output, new, torch.zeros_like(new))
-        longer = Context(
-            tuple(cache.layers),
-            mask,
-            context.position + new.sum(dim=1),
-            output.last_hidden_state[:, -1],
-            context.tally.add(tally) if context.tally and tally else None,
-        )
-        return longer, output.last_hidden_state
+        return context, rollout
 
     def logits(self, states: Tensor) -> Tensor:
         """Return the language model's logits (..., V) of last-layer states (..., H)."""
@@ -233,6 +260,8 @@ class Thinker:
         context: Context | None,
         rows: Sequence[Prepared],
         thoughts: Sequence[Sequence[int]] | None = None,
+        *,
+        is_attached: bool = False,
     ) -> States:
         """Let the queries read a context.
 
@@ -240,13 +269,15 @@ class Thinker:
             context: of the reasoning pass, thoughts included; `reencode` does not look at it.
             rows: the same rows, which `reencode` reads again.
             thoughts: the tokens of their thoughts, if they thought.
+            is_attached: whether gradients reach the context even if the interface is detached;
+                latent steps learn from what is read out of them.
         """
         if self.config.interface == "reencode":
             longer = zip(rows, thoughts or [()] * len(rows), strict=True)
             context = self.read([row.followed_by(ids) for row, ids in longer], "embedding")
         elif context is None:
             raise ValueError("the kv interface reads out over a context")
-        elif self.config.detach:
+        elif self.config.detach and not is_attached:
             context = context.detach()
         count = len(self.queries.vectors)
         asked = torch.ones(len(context), count, dtype=torch.bool, device=context.mask.device)
@@ -297,6 +328,24 @@ class Thinker:
             output_hidden_states=self.readout is not None,
         )
         return output
+
+    def _grow(
+        self, context: Context, new: Tensor, adapter: Adapter, **inputs: Tensor
+    ) -> tuple[Context, Tensor]:
+        """Read more after a context: (B, t) inputs, of which `new` says which a row has."""
+        mask = torch.cat([context.mask, new], dim=1)
+        places = context.position[:, None] + (new.cumsum(dim=1) - 1).clamp(min=0)  # (B, t)
+        cache = context.cache()
+        output = self._run(cache, mask, places.expand(self._axes, -1, -1), adapter, **inputs)
+        tally = self._tally(output, new, torch.zeros_like(new))
+        longer = Context(
+            tuple(cache.layers),
+            mask,
+            context.position + new.sum(dim=1),
+            output.last_hidden_state[:, -1],
+            context.tally.add(tally) if context.tally and tally else None,
+        )
+        return longer, output.last_hidden_state
 
     def _read_shared(self, row: Prepared, shared: int, copies: int, adapter: Adapter) -> Cache:
         cache = Cache(layers=[GrowingLayer() for _ in range(self._layer_count)])

@@ -1,10 +1,7 @@
 """The joint loss of Think When Needed over one batch of pairs, at any batch size.
 
 Language loss on the thoughts teaches the reasoning adapter; contrastive losses between embeddings
-with and without a thought teach the embedding adapter, the queries and the read-out. Embeddings of
-the whole batch, of all processes, are computed first without gradients; the contrastive loss then
-says what each one's gradient is, and small chunks are run again to carry it on (GradCache, Gao et
-al. 2021). So memory depends on the chunk, not on the batch.
+with and without a thought teach the embedding adapter, the queries and the read-out.
 """
 
 from __future__ import annotations
@@ -16,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ponder.engine.batching import by_length
+from ponder.train.gradcache import chunks, shared_gradients
 from ponder.train.likelihood import surprises
 from ponder.train.losses import Others, matryoshka
 
@@ -245,45 +243,33 @@ class JointLoss:
         self, plain: Tensor, thought: Tensor, negatives: Tensor, batch: PairBatch
     ) -> tuple[dict[str, float], Tensor, Tensor, Tensor]:
         """Return the losses over the joint batch, and their gradients on this process's rows."""
-        accelerator, weights = self._accelerator, self._weights
-        sides = [part.chunk(2) for part in (plain, thought)]
-        # (queries, positives) without a thought, then with one
-        parts = [accelerator.gather(part).requires_grad_() for pair in sides for part in pair]
-        groups = accelerator.gather(batch.group.to(plain.device))
-        queries, positives, thinking, thought_of = parts
-        others = self._others(negatives, batch.negative_group.to(plain.device))
-
-        def contrast(a: Tensor, b: Tensor) -> Tensor:
-            return matryoshka(a, b, groups, self._temperature, self._dims, others)
-
-        losses = {
-            "think": contrast(thinking, thought_of),
-            "no_think": contrast(queries, positives),
-            "mixed": contrast(thinking, positives),
-        }
-        total = sum(getattr(weights, name) * loss for name, loss in losses.items())
-        *gradients, by_others = torch.autograd.grad(
-            total, [*parts, others.rows], materialize_grads=True
-        )
-        start = accelerator.process_index * len(batch.group)
-        own = [gradient[start : start + len(batch.group)] for gradient in gradients]
-        values = {name: float(loss.detach()) for name, loss in losses.items()}
-        each = len(by_others) // accelerator.num_processes
-        by_negative = by_others[accelerator.process_index * each :][: len(negatives)]
-        return values, torch.cat(own[:2]), torch.cat(own[2:]), by_negative
-
-    def _others(self, negatives: Tensor, group: Tensor) -> Others:
-        """Return the negatives of all processes, each filled up to as many as any has."""
         accelerator = self._accelerator
-        rows = accelerator.pad_across_processes(negatives)
-        groups = accelerator.pad_across_processes(group, pad_index=-1)
-        return Others(accelerator.gather(rows).requires_grad_(), accelerator.gather(groups))
+        # (queries, positives) without a thought, then with one
+        parts = [part for rows in (plain, thought) for part in rows.chunk(2)]
+        parts.append(accelerator.pad_across_processes(negatives))  # as many as any process has
+        groups = accelerator.gather(batch.group.to(plain.device))
+        wrong = batch.negative_group.to(plain.device)
+        wrong = accelerator.gather(accelerator.pad_across_processes(wrong, pad_index=-1))
+
+        def losses(joint: Sequence[Tensor]) -> dict[str, Tensor]:
+            queries, positives, thinking, thought_of, others = joint
+
+            def contrast(a: Tensor, b: Tensor) -> Tensor:
+                more = Others(others, wrong)
+                return matryoshka(a, b, groups, self._temperature, self._dims, more)
+
+            return {
+                "think": contrast(thinking, thought_of),
+                "no_think": contrast(queries, positives),
+                "mixed": contrast(thinking, positives),
+            }
+
+        values, own = shared_gradients(accelerator, parts, losses, vars(self._weights))
+        return values, torch.cat(own[:2]), torch.cat(own[2:4]), own[4][: len(negatives)]
 
     def _chunks(self, batch: PairBatch) -> list[list[int]]:
         """Divide the rows into those that are run at once."""
         every = batch.take(range(len(batch.rows)))
         longest = [max(map(len, pair)) for pair in zip(every.taught, every.embedded, strict=True)]
         lengths = [len(row) + more for row, more in zip(every.rows, longest, strict=True)]
-        if len(lengths) * max(lengths) <= self._chunk_tokens:  # one pass is faster, even if padded
-            return [list(range(len(lengths)))]
-        return list(by_length(lengths, self._chunk_tokens))
+        return chunks(lengths, self._chunk_tokens)

@@ -13,10 +13,15 @@ from accelerate import Accelerator
 
 from ponder.errors import PonderError
 from ponder.gallery.tasks import TASKS
-from ponder.model.adapters import ADAPTERS
 from ponder.model.saved import load_saved, save
 from ponder.model.thinker import Thinker, ThinkerConfig
 from ponder.train.joint import JointLoss, Weights
+from ponder.train.learning import (
+    embedding_prefixes,
+    found_first,
+    learning_parameters,
+    set_up_attention,
+)
 from ponder.train.log import Run, plot, read_metrics
 from ponder.train.record_pairs import load_records
 from ponder.train.records import read_root
@@ -28,7 +33,7 @@ from ponder.train.trial import think
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from ponder.progress import Progress
     from ponder.train.joint import PairBatch, Pairs
@@ -132,12 +137,15 @@ class Sft:
         self.accelerator = accelerator
         self._pairs = pairs
         weights = Weights(config.language, config.think, config.no_think, config.mixed)
-        readout = thinker.readout
-        dims = readout.config.matryoshka if readout else halves(thinker.dim)
         self.loss = JointLoss(
-            thinker, accelerator, config.temperature, dims, weights, config.chunk_tokens
+            thinker,
+            accelerator,
+            config.temperature,
+            embedding_prefixes(thinker),
+            weights,
+            config.chunk_tokens,
         )
-        self.sides = _learning(thinker)
+        self.sides = learning_parameters(thinker)
         rates = {
             "reasoning": config.learning_rate,
             "embedding": config.learning_rate,
@@ -243,8 +251,6 @@ def list_bad(path: Path, rows: Sequence[BadRow], sources: Sequence[RecordPairs])
 def start(config: SftConfig, device: torch.device) -> Thinker:
     """Return a thinker to train: fresh parts on a model that has none, else those it has."""
     saved = load_saved(config.model, device=device)
-    if device.type == "cpu":  # whose fused attention is slow backwards on short rows
-        saved.backbone.model.set_attn_implementation("eager")
     thinker = saved.thinker or Thinker.fresh(
         saved.backbone,
         ThinkerConfig(
@@ -258,6 +264,7 @@ def start(config: SftConfig, device: torch.device) -> Thinker:
         saved.readout,
         config.seed,
     )
+    set_up_attention(thinker)
     return thinker
 
 
@@ -274,31 +281,8 @@ def look(trainer: Sft, dev: Sequence[TaskPairs]) -> dict[str, float]:
             plain, taught = trainer.loss.embed(batch)
             _, own = trainer.loss.embed(trainer.think(batch))
         for name, rows in zip(found, (plain, taught, own), strict=True):
-            queries, positives = rows.chunk(2)
-            scores = queries @ positives.T
-            first = scores.diagonal() >= scores.max(dim=1).values
-            found[name].append(float(first.float().mean()))
+            found[name].append(found_first(rows))
     return {name: sum(shares) / len(shares) for name, shares in found.items()}
-
-
-def halves(dim: int) -> tuple[int, ...]:
-    """Return the prefixes of an embedding that learn to work alone, down to an eighth."""
-    return tuple(dim // 2**i for i in range(4))
-
-
-def _learning(thinker: Thinker) -> dict[str, list[nn.Parameter]]:
-    """Let the parts of a thinker learn, in float32, and return them."""
-    thinker.adapters.train(*ADAPTERS)
-    sides: dict[str, list[nn.Parameter]] = {
-        name: thinker.adapters.parameters(name) for name in ADAPTERS
-    }
-    for part in sides.values():
-        for parameter in part:
-            parameter.data = parameter.data.float()
-    sides["queries"] = list(thinker.queries.requires_grad_(True).parameters())
-    if thinker.readout is not None:
-        sides["readout"] = list(thinker.readout.train().requires_grad_(True).parameters())
-    return sides
 
 
 def _is_number(value: float | Tensor) -> bool:

@@ -15,6 +15,7 @@ from ponder.eval.mmeb.parsers import parse
 from ponder.eval.mmeb.scores import MOST, score
 from ponder.eval.mmeb.tasks import read_tasks
 from ponder.eval.ranking import shortlists
+from ponder.progress import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -140,13 +141,7 @@ def _run(
 ) -> TaskScore:
     data = parse(task, layout, limit)
     total = len(data.queries) + len(data.candidates)
-    done = 0
-
-    def advance(more: int) -> None:
-        nonlocal done
-        done += more
-        progress(task.name, done, total)
-
+    advance = counted(progress, task.name, total)
     cache = folder / "vectors" / task.name
     contents = [query.content for query in data.queries]
     queries = embed(model, contents, "query", think, f"{task.name}, query", cache, advance)
@@ -165,8 +160,8 @@ def _run(
         task.queries,
         len(data.candidates),
         sum(trace.thought_tokens for trace in traces) / len(traces),
-        sum(trace.mode == "always" for trace in traces) / len(traces),
-        sum(trace.read_ms + trace.think_ms + trace.embed_ms for trace in traces) / len(traces),
+        sum(trace.mode != "never" for trace in traces) / len(traces),
+        sum(trace.milliseconds for trace in traces) / len(traces),
     )
     place = folder / task.modality
     place.mkdir(parents=True, exist_ok=True)

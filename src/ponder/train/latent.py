@@ -1,0 +1,261 @@
+"""`ponder train latent`: turn written thoughts into latent steps (PLUME, arXiv 2604.02073).
+
+The transition adapter learns on a thinker that stays as it is, so that its other think modes and
+its gate do, too. With more parts in `learns` everything is trained together, as in the paper.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from accelerate import Accelerator
+
+from ponder.errors import PonderError
+from ponder.gallery.tasks import TASKS
+from ponder.model.latent import TransitionAdapter, TransitionConfig
+from ponder.model.saved import load_saved, save
+from ponder.train.curriculum import Curriculum, Stage
+from ponder.train.latent_loss import LatentLoss, LatentWeights
+from ponder.train.learning import (
+    embedding_prefixes,
+    found_first,
+    learning_parameters,
+    set_up_attention,
+)
+from ponder.train.log import Run, plot, read_metrics
+from ponder.train.schedule import STEPS_APART, cosine
+from ponder.train.stage import run_steps
+from ponder.train.task_pairs import load_pairs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from ponder.model.thinker import Thinker
+    from ponder.progress import Progress
+    from ponder.train.joint import Pairs
+    from ponder.train.task_pairs import TaskPairs
+
+LOOKED_AT = 24  # pairs of each task that are measured on dev
+REWARM = 8  # steps in which the rate rises again after a change of stage
+
+Part = Literal["latent", "reasoning", "embedding", "queries", "readout"]
+
+
+@dataclass(frozen=True)
+class LatentConfig:
+    """Everything `ponder train latent` can be told; the defaults are the recipe for `nano`.
+
+    Attributes:
+        seed: of fresh parts and batches.
+        model: a saved folder that thinks.
+        tasks: of the Gallery.
+        latent_steps: K.
+        experts: routed ones; 0 leaves the shared one alone.
+        chosen: how many of them take part in a step.
+        is_anchored: whether the router sees the no-think read-out.
+        learns: what is trained.
+        ratios: shares of a thought's reasoning that become latent, stage by stage.
+        last_stage: share of all steps that the last stage takes.
+        answerless: share of all steps, at the end, in which no answer is taught either.
+        steps: optimizer steps.
+        batch: pairs a step in one process, all of one task.
+        task_power: a task is drawn in proportion to its number of queries to this power.
+        learning_rate: of the transition adapter and of all else that learns, at its peak.
+        weight_decay: of AdamW.
+        max_gradient: norm to which each part's gradient is clipped by itself.
+        temperature: of the contrastive losses.
+        language: weight of the loss on what is still text.
+        latent: weight of the loss between embeddings with latent steps.
+        no_think: weight of the loss between embeddings without.
+        mixed: weight of the loss between a query with and a positive without latent steps.
+        balance: weight of the experts' imbalance.
+        distill: weight of the distance to the scores of written thoughts.
+        chunk_tokens: most tokens run at once with gradients.
+        checkpoint_every: steps between checkpoints, and between looks at dev.
+    """
+
+    seed: int = 0
+    model: str = "runs/gate/model"
+    tasks: tuple[str, ...] = TASKS
+    latent_steps: int = 8
+    experts: int = 4
+    chosen: int = 2
+    is_anchored: bool = True
+    learns: tuple[Part, ...] = ("latent",)
+    ratios: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0)
+    last_stage: float = 0.5
+    answerless: float = 0.25
+    steps: int = 200
+    batch: int = 48
+    task_power: float = 0.5
+    learning_rate: float = 5e-4
+    weight_decay: float = 0.01
+    max_gradient: float = 1.0
+    temperature: float = 0.02
+    language: float = 0.2
+    latent: float = 1.0
+    no_think: float = 1.0
+    mixed: float = 0.5
+    balance: float = 0.1
+    distill: float = 0.0
+    chunk_tokens: int = 8192
+    checkpoint_every: int = 50
+
+
+class LatentTrainer:
+    """The parts that learn, and how a step changes them.
+
+    Args:
+        config: the recipe.
+        thinker: what learns, on its device; a transition adapter of it is trained further.
+        accelerator: the processes that share the work.
+        pairs: what is learnt from.
+    """
+
+    def __init__(
+        self,
+        config: LatentConfig,
+        thinker: Thinker,
+        accelerator: Accelerator,
+        pairs: Sequence[Pairs],
+    ) -> None:
+        self.config = config
+        self.thinker = thinker
+        self.accelerator = accelerator
+        self._pairs = pairs
+        if thinker.latent is None:
+            thinker.latent = fresh_adapter(config, thinker)
+        learning = learning_parameters(thinker)
+        self.sides = {name: learning[name] for name in config.learns if name in learning}
+        for name, part in learning.items():
+            for parameter in part:
+                parameter.requires_grad_(name in self.sides)
+        weights = LatentWeights(
+            config.language,
+            config.latent,
+            config.no_think,
+            config.mixed,
+            config.balance,
+            config.distill,
+        )
+        self.loss = LatentLoss(
+            thinker,
+            accelerator,
+            config.temperature,
+            embedding_prefixes(thinker),
+            weights,
+            config.chunk_tokens,
+            learns_reading=set(self.sides) != {"latent"},
+        )
+        groups = [{"params": part} for part in self.sides.values()]
+        self.optimizer = torch.optim.AdamW(
+            groups, lr=config.learning_rate, weight_decay=config.weight_decay
+        )
+        self._curriculum = Curriculum(config.ratios, config.last_stage, config.answerless)
+
+    def step(self, step: int) -> dict[str, float]:
+        """Do one step; the same step draws the same pairs in every run.
+
+        Raises:
+            PonderError: the loss or a gradient is no longer a number.
+        """
+        config, accelerator = self.config, self.accelerator
+        stage = self._curriculum.at(step, config.steps)
+        if step == stage.since:  # what Adam remembers belongs to another loss
+            self.optimizer.state.clear()
+        seed = config.seed * STEPS_APART + step
+        chance = random.Random(seed)
+        task = chance.choices(self._pairs, [len(t) ** config.task_power for t in self._pairs])[0]
+        own = (seed * accelerator.num_processes + accelerator.process_index) * STEPS_APART
+        self.optimizer.zero_grad(set_to_none=True)
+        with self.thinker.folded():
+            values = self.loss.backward(task.draw(config.batch, 0.0, own), stage)
+        for name, part in self.sides.items():
+            for parameter in part:
+                if parameter.grad is not None:
+                    parameter.grad = accelerator.reduce(parameter.grad, "sum")
+            norm = torch.nn.utils.clip_grad_norm_(part, config.max_gradient)
+            values[f"gradient_{name}"] = float(norm)
+        if not torch.tensor(list(values.values())).isfinite().all():
+            raise PonderError(f"step {step}, {task.name}: {values}; lower the learning rate")
+        rise = min(1.0, (step - stage.since + 1) / REWARM)
+        for group in self.optimizer.param_groups:
+            group["lr"] = config.learning_rate * cosine(step, config.steps) * rise
+        self.optimizer.step()
+        return values | {"ratio": float(stage.ratio), "answer": float(stage.has_answer)}
+
+    @torch.no_grad()
+    def look(self, dev: Sequence[TaskPairs]) -> dict[str, float]:
+        """Return how often a dev query finds its own positive first among a batch, on average."""
+        found: dict[str, list[float]] = {"dev_never": [], "dev_latent": []}
+        for task in dev:
+            batch = task.draw(LOOKED_AT, 0.0, seed=0)
+            with self.thinker.folded():
+                both = self.loss.embed(batch, Stage(1.0, False, 0))
+            for shares, rows in zip(found.values(), both, strict=True):
+                shares.append(found_first(rows))
+        return {name: sum(shares) / len(shares) for name, shares in found.items()}
+
+    def state(self) -> dict[str, Any]:
+        """Return what a run needs to go on."""
+        parts = {name: [p.detach() for p in part] for name, part in self.sides.items()}
+        return {"parts": parts, "optimizer": self.optimizer.state_dict()}
+
+    @torch.no_grad()
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from `state`."""
+        for name, part in self.sides.items():
+            for parameter, kept in zip(part, state["parts"][name], strict=True):
+                parameter.copy_(kept)
+        self.optimizer.load_state_dict(state["optimizer"])
+
+
+def fresh_adapter(config: LatentConfig, thinker: Thinker) -> TransitionAdapter:
+    """Return an untrained adapter, whose inputs are as large as token embeddings."""
+    backbone = thinker.backbone
+    embeddings = backbone.model.get_input_embeddings().weight
+    shape = TransitionConfig(
+        config.latent_steps,
+        config.experts,
+        config.chosen,
+        is_anchored=config.is_anchored,
+        input_scale=float(embeddings.float().square().mean().sqrt()),
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        return TransitionAdapter(shape, backbone.hidden_size).to(backbone.device)
+
+
+def latent(config: LatentConfig, folder: Path, report: Progress) -> dict[str, float]:
+    """Train, and write the model to `folder/model`; go on where a killed run stopped.
+
+    Args:
+        config: the recipe.
+        folder: of the run: metrics, checkpoint, curves and the trained model.
+        report: told how far each stage is.
+
+    Returns:
+        The last step's values, those measured on dev among them.
+
+    Raises:
+        ThinkModeError: the model cannot think, or its interface is `reencode`.
+        PonderError: the tasks were not built, or the loss is no longer a number.
+    """
+    accelerator = Accelerator()
+    saved = load_saved(config.model, device=accelerator.device)
+    thinker = saved.trained_thinker()
+    set_up_attention(thinker)
+    train, dev = (
+        load_pairs(config.tasks, split, thinker.backbone, report) for split in ("train", "dev")
+    )
+    trainer = LatentTrainer(config, thinker, accelerator, train)
+    values = run_steps(trainer, Run(folder), report, lambda: trainer.look(dev))
+    if accelerator.is_main_process:
+        record = saved.record.get("training", {}) | {"latent": asdict(config)}
+        save(folder / "model", thinker.backbone, saved.readout, record, thinker)
+        plot(read_metrics(folder), folder / "curves.png")
+    return values
