@@ -100,6 +100,23 @@ def test_a_page_has_every_task_and_every_picture_it_shows(model: Model, tmp_path
     assert overall >= max(found["modes"][name]["hit@1"] for name in ("never", "always"))
 
 
+def test_latent_steps_are_drawn(tmp_path: Path) -> None:
+    made = rolling("nano")
+    assert made.latent is not None
+    found = write_report(model_of(made), [task("colours"), task("shapes", 9)], tmp_path, silent)
+    assert {"latent", "auto-latent"} < found["modes"].keys()
+    for row in found["latent"].values():
+        assert sum(row["experts"]) == pytest.approx(1)
+        assert len(row["experts"]) == made.latent.config.experts
+        assert len(row["cosines"]) == made.latent.config.steps
+    assert found["modes"]["latent"]["thought_tokens"] == 0
+    assert "latent - never" in found["differences"]
+    page = (tmp_path / "report.md").read_text()
+    assert "| latent |" in page
+    assert "(latent.png)" in page
+    assert (tmp_path / "latent.png").stat().st_size > 0
+
+
 def test_a_model_without_a_gate_is_refused(tmp_path: Path) -> None:
     made = thinker("nano")
     made.gate = None

@@ -103,6 +103,12 @@ class Model:
         )
 
     @property
+    def experts(self) -> int | None:
+        """How many experts its latent steps choose from; None where it takes no such steps."""
+        thinker = self._saved.thinker
+        return thinker.latent.config.experts if thinker and thinker.latent else None
+
+    @property
     def backbone_name(self) -> str:
         """The frozen model it stands on."""
         return str(self._backbone.source["name"])

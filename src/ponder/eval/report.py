@@ -11,6 +11,7 @@ from ponder.engine.trace import THINK_MODES
 from ponder.errors import ThinkModeError
 from ponder.eval.both_ways import embed_both_ways
 from ponder.eval.cases import cases
+from ponder.eval.latent_use import FIGURE, draw_latent_use, latent_use
 from ponder.eval.routing import RESAMPLES, Routing, Scored, interval, mean
 from ponder.plotting import pyplot
 from ponder.progress import counted
@@ -53,7 +54,7 @@ def write_report(model: Model, tasks: Sequence[Task], folder: Path, progress: Pr
     routing = Routing(both)
     modes, random = routing.modes(), routing.random()
     curve, random_curve = routing.curve(), routing.random_curve()
-    found = {
+    found: dict[str, Any] = {
         "model": model.name,
         "fingerprint": model.fingerprint,
         "modes": {name: _figures(scored) for name, scored in modes.items()},
@@ -64,6 +65,9 @@ def write_report(model: Model, tasks: Sequence[Task], folder: Path, progress: Pr
         "random_curve": [vars(point) for point in random_curve],
     }
     folder.mkdir(parents=True, exist_ok=True)
+    if model.experts is not None:
+        found["latent"] = latent_use(both, model.experts)
+        draw_latent_use(plt, found["latent"], folder)
     text = json.dumps(found, indent=1, allow_nan=False)
     (folder / "report.json").write_text(text + "\n", encoding="utf-8")
     _draw(plt, folder, found, curve, random_curve)
@@ -171,6 +175,14 @@ def _page(found: dict[str, Any]) -> str:
                 ["task", *order, "tokens always", "auto", "queries", "candidates", "of"], by_task
             ),
             "![How often it thinks](routing.png)\n",
+            *(
+                [
+                    "## Latent steps\n",
+                    f"![Which experts take part, and how far a step moves the state]({FIGURE})\n",
+                ]
+                if "latent" in found
+                else []
+            ),
         ]
     )
 

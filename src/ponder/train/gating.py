@@ -54,7 +54,7 @@ class GateConfig:
     model: str = "runs/sft/model"
     seed: int = 0
     tasks: tuple[str, ...] = TASKS
-    items: int = 150
+    items: int = 60
     temperature: float = 0.05
     least_gain: float = 0.02
     token_price: float = 0.0

@@ -76,11 +76,11 @@ class RlConfig:
     seed: int = 0
     model: str = "runs/sft/model"
     tasks: tuple[str, ...] = TASKS
-    steps: int = 100
-    queries: int = 16
+    steps: int = 40
+    queries: int = 8
     group: int = 8
     sampling_temperature: float = 1.0
-    learning_rate: float = 1e-4
+    learning_rate: float = 2e-4
     max_gradient: float = 1.0
     clip: float = 0.2
     divergence: float = 0.02
