@@ -17,7 +17,7 @@ from sentence_transformers import SentenceTransformer
 import ponder
 from ponder.engine.budget import Budget
 from ponder.errors import ItemError, WeightsError
-from ponder.model.saved import SHIPPED_NANO, hub_backbone, save
+from ponder.model.saved import SHIPPED, hub_backbone, save
 from tests.families import FAMILIES
 from tests.thinkers import picture, shaken
 
@@ -43,7 +43,7 @@ def thinker(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module", params=["thinker", pytest.param("nano", marks=pytest.mark.nano)])
 def folder(request: pytest.FixtureRequest, thinker: Path) -> Path:
-    return thinker if request.param == "thinker" else SHIPPED_NANO
+    return thinker if request.param == "thinker" else SHIPPED["nano"]
 
 
 def peer(folder: Path, **options: Any) -> SentenceTransformer:

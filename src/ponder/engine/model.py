@@ -18,7 +18,7 @@ from ponder.engine.batching import ahead
 from ponder.engine.budget import WINDOW_ITEMS, Budget
 from ponder.engine.precision import Precision, dequantize, quantize, truncate
 from ponder.engine.scheduler import Scheduler
-from ponder.engine.trace import GATED, LATENT, THINK_MODES, ThinkMode, Trace
+from ponder.engine.trace import GATED, LATENT, THINK_MODES, WRITTEN, ThinkMode, Trace
 from ponder.engine.writing import GREEDY, Sampling, Writer
 from ponder.errors import ThinkModeError
 from ponder.items import Item, parse
@@ -98,7 +98,8 @@ class Model:
         return tuple(
             mode
             for mode in THINK_MODES
-            if (mode not in GATED or thinker.gate is not None)
+            if (mode not in WRITTEN or thinker.writes)
+            and (mode not in GATED or thinker.gate is not None)
             and (mode not in LATENT or thinker.latent is not None)
         )
 
@@ -265,6 +266,11 @@ class Model:
                     "train one"
                 )
             return lambda items: self._pool(items, readout)
+        if think in WRITTEN and not thinker.writes:
+            raise ThinkModeError(
+                f"think={think!r}: {self.name} writes no thoughts; choose one of "
+                f"{', '.join(self.think_modes)}"
+            )
         if think in GATED and thinker.gate is None:
             raise ThinkModeError(
                 f"think={think!r}: {self.name} has no gate; train one, or choose another of "
@@ -325,8 +331,8 @@ def load(
     """Load a model.
 
     Args:
-        name_or_folder: `nano`, a folder that ponder saved, or, with `adapters`, any backbone of
-            Hugging Face by its folder or hub id.
+        name_or_folder: `nano`, `nano-think`, a folder that ponder saved, or, with `adapters`, any
+            backbone of Hugging Face by its folder or hub id.
         adapters: the folder of what was trained on that backbone, in ponder's layout or in that of
             the published Think When Needed models. None where `name_or_folder` is that folder.
         dtype: of the backbone; None for bfloat16 where the machine multiplies it in hardware, else

@@ -7,6 +7,7 @@ from typing import Literal
 
 ThinkMode = Literal["never", "always", "auto", "latent", "auto-latent"]
 THINK_MODES: tuple[ThinkMode, ...] = ("never", "always", "auto", "latent", "auto-latent")
+WRITTEN: tuple[ThinkMode, ...] = ("always", "auto")
 GATED: tuple[ThinkMode, ...] = ("auto", "auto-latent")
 LATENT: tuple[ThinkMode, ...] = ("latent", "auto-latent")
 

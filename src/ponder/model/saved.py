@@ -8,7 +8,8 @@ a vector depends on:
     latent.safetensors                                                      by latent steps, too
     modules.json   config_sentence_transformers.json        by which sentence-transformers opens it
 
-The published layout of Think When Needed (`queries.pt`, `gate_mlp.pt`) is read too.
+The published layouts of Think When Needed (`queries.pt`, `gate_mlp.pt`) and of PLUME (all weights
+in one folder) are read too.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from ponder.model.gate import Gate
 from ponder.model.interchange import write_interchange
 from ponder.model.latent import TransitionAdapter, TransitionConfig
 from ponder.model.nano import NanoConfig, NanoForConditionalGeneration
+from ponder.model.plume import is_plume, load_plume
 from ponder.model.processor import CHAT_TEMPLATE, NanoImageProcessor, NanoProcessor
 from ponder.model.published import is_published, published_gate, published_queries, published_record
 from ponder.model.pull import nano_folder
@@ -52,7 +54,10 @@ READOUT = "readout.safetensors"
 QUERIES = "queries.safetensors"
 GATE = "gate.safetensors"
 LATENT = "latent.safetensors"
-SHIPPED_NANO = Path(__file__).with_name("nano_weights")
+SHIPPED = {
+    "nano": Path(__file__).with_name("nano_weights"),
+    "nano-think": Path(__file__).with_name("nano_think_weights"),
+}
 
 # Part of the fingerprint: raise it when items turn into tokens or pixels in another way.
 PREPROCESSING = 2
@@ -128,11 +133,15 @@ def load_saved(
     dtype: torch.dtype | None = None,
     device: str | torch.device | None = None,
 ) -> Saved:
-    """Load `nano` or a saved folder; arguments and errors as `ponder.load`."""
-    folder = Path(adapters or (SHIPPED_NANO if str(name_or_folder) == "nano" else name_or_folder))
-    record = _read_record(folder)
+    """Load a shipped model or a saved folder; arguments and errors as `ponder.load`."""
+    folder = Path(adapters or SHIPPED.get(str(name_or_folder)) or name_or_folder)
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     chosen = dtype or fastest_dtype(place)
+    if is_plume(folder):
+        plume, record = load_plume(folder, hub_backbone(str(folder), None, chosen))
+        plume.backbone.model.to(place)
+        return Saved(str(name_or_folder), plume.backbone, None, plume, record)
+    record = _read_record(folder)
     source: dict[str, Any] = {"name": str(name_or_folder)} if adapters else record["backbone"]
     readout = None
     try:
@@ -259,8 +268,8 @@ def _read_record(folder: Path) -> dict[str, Any]:
         return published_record(folder)
     if not path.exists():
         raise WeightsError(
-            f"{folder} is no ponder model: it has no {RECORD}; give 'nano', a saved folder, or a "
-            "backbone with adapters=FOLDER"
+            f"{folder} is no ponder model: it has no {RECORD}; give {' or '.join(SHIPPED)}, a "
+            "saved folder, or a backbone with adapters=FOLDER"
         )
     try:
         record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

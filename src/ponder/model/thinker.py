@@ -105,6 +105,9 @@ class Thinker:
         readout: a read-out of means the queries add to, as `nano` has; None where the mean of the
             queries' states is the embedding.
         latent: what makes latent steps; None before it is trained.
+
+    Attributes:
+        writes: whether it writes thoughts.
     """
 
     def __init__(
@@ -124,6 +127,7 @@ class Thinker:
         self.config = config
         self.readout = readout
         self.latent = latent
+        self.writes = True
         self._axes = position_axes(backbone.model)
 
     @classmethod
