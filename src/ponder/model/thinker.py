@@ -14,7 +14,7 @@ what a transition adapter makes of its own last state (PLUME, arXiv 2604.02073).
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -240,11 +240,13 @@ class Thinker:
         if self.config.interface != "kv":
             raise ThinkModeError("latent steps leave no text to read again; they need interface kv")
         states, gates = [context.last], []
+        tally = context.tally  # steps are no words of the item to a read-out of means
         new = torch.ones(len(context), 1, dtype=torch.bool, device=context.mask.device)
         for step in range(self.latent.config.steps if steps is None else steps):
             vectors, gate = self.latent(states[-1], step, anchor)
             inputs = vectors.to(context.last.dtype).unsqueeze(1)
             context, _ = self._grow(context, new, "reasoning", inputs_embeds=inputs)
+            context = replace(context, tally=tally)
             states.append(context.last)
             gates.append(gate)
         rollout = Rollout(

@@ -89,7 +89,7 @@ class LatentConfig:
     ratios: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0)
     last_stage: float = 0.5
     answerless: float = 0.25
-    steps: int = 200
+    steps: int = 100
     batch: int = 48
     task_power: float = 0.5
     learning_rate: float = 5e-4
