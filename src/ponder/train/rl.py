@@ -66,6 +66,8 @@ class RlConfig:
         clip: how far a token's probability may move in one step, as a share.
         divergence: weight of staying near the reference.
         gap_temperature: of the gap's soft maximum.
+        least_spread: added to the spread of a group's rewards, by which they are divided: groups
+            that hardly differ teach little.
         format: reward of a thought that closed itself.
         length: price of a thought as long as it may get; shorter ones cost less than their share.
         free_tokens: tokens that cost nothing.
@@ -76,20 +78,21 @@ class RlConfig:
     seed: int = 0
     model: str = "runs/sft/model"
     tasks: tuple[str, ...] = TASKS
-    steps: int = 40
+    steps: int = 24
     queries: int = 8
     group: int = 8
     sampling_temperature: float = 1.0
-    learning_rate: float = 2e-4
+    learning_rate: float = 5e-5
     max_gradient: float = 1.0
     clip: float = 0.2
-    divergence: float = 0.02
+    divergence: float = 0.1
     gap_temperature: float = 0.05
+    least_spread: float = 0.02
     format: float = 0.1
     length: float = 0.1
     free_tokens: int = 32
     chunk_tokens: int = 1024
-    checkpoint_every: int = 20
+    checkpoint_every: int = 12
 
 
 @dataclass(frozen=True)
@@ -185,7 +188,7 @@ class Grpo:
         gaps = self._gaps(vectors, documents, right)
         rewards = gaps + torch.tensor([self._manners(trace) for trace in traces])
         groups = rewards.view(len(numbers), config.group)
-        spread = groups.std(dim=1, keepdim=True) + 1e-4
+        spread = groups.std(dim=1, keepdim=True) + config.least_spread
         advantage = ((groups - groups.mean(dim=1, keepdim=True)) / spread).flatten()
         lengths = torch.tensor([float(trace.thought_tokens) for trace in traces])
         cut = torch.tensor([float(trace.was_cut) for trace in traces])
