@@ -107,7 +107,8 @@ def mmeb(
     """Measure a model on MMEB-V2: 78 tasks of images, videos and document pages.
 
     Scores are hit@1, or nDCG@5 for pages, as the official code computes them; beside them stands
-    the value with ties against the model and every gain at its page. A stopped run goes on.
+    the value with ties against the model and every gain at its page. A stopped run goes on, and
+    means and submission hold every task measured into the same folder.
 
     Args:
         data: the unpacked bundle TIGER-Lab/MMEB-V2, the annotation repositories in OWNER/NAME.
@@ -125,7 +126,7 @@ def mmeb(
     from ponder.cli.console import stages, stdout
     from ponder.engine.model import load
     from ponder.eval.mmeb.layout import Layout
-    from ponder.eval.mmeb.run import TaskScore, run_tasks
+    from ponder.eval.mmeb.run import TaskScore, read_scores, run_tasks
     from ponder.eval.mmeb.submission import means, submission
     from ponder.eval.mmeb.tasks import MmebTask, chosen_tasks
 
@@ -160,16 +161,17 @@ def mmeb(
     with stages() as progress:
         scores = run_tasks(loaded, chosen, Layout(data), out, think, limit, progress, add)
     stdout.print(table)
-    by_reference, correct = means(scores), means(scores, is_reference=False)
-    for name, mean in by_reference.items():
-        if mean.measured:
-            stdout.print(f"{name}: {mean}, correct {correct[name]}", highlight=False)
     for reason in failed.values():
         stdout.print(f"[red]not measured:[/red] {escape(reason)}", highlight=False)
     if not scores:
         raise PonderError("no task could be measured")
+    every = read_scores(out)
+    by_reference, correct = means(every), means(every, is_reference=False)
+    for name, mean in by_reference.items():
+        if mean.measured:
+            stdout.print(f"{name}: {mean}, correct {correct[name]}", highlight=False)
     (out / "submission.json").write_text(
-        json.dumps(submission(loaded, scores), indent=2) + "\n", encoding="utf-8"
+        json.dumps(submission(loaded, every), indent=2) + "\n", encoding="utf-8"
     )
 
 

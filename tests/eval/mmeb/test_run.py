@@ -17,7 +17,7 @@ import torch
 from ponder.engine.model import Model
 from ponder.errors import PonderError
 from ponder.eval.mmeb.layout import Layout
-from ponder.eval.mmeb.run import TaskScore, run_tasks
+from ponder.eval.mmeb.run import TaskScore, read_scores, run_tasks
 from ponder.eval.mmeb.submission import submission
 from ponder.eval.mmeb.tasks import MmebTask, chosen_tasks
 from ponder.model.saved import Saved
@@ -94,15 +94,25 @@ def test_what_fails_does_not_stop_the_others(nano: Model, bundle: Path, tmp_path
     assert sum(map(len, made["metrics"].values())) == 78
 
 
+def test_a_folder_gathers_the_tasks_of_one_model_and_mode(
+    nano: Model, bundle: Path, tmp_path: Path
+) -> None:
+    run(nano, bundle, tmp_path, "VOC2007")
+    run(nano, bundle, tmp_path, "MSVD")
+    assert set(read_scores(tmp_path)) == {"VOC2007", "MSVD"}
+    with pytest.raises(PonderError, match=r"VOC2007 of .*think=never; give this run a folder"):
+        run(nano, bundle, tmp_path, "MSVD", think="always")
+
+
 def test_thoughts_are_counted(bundle: Path, tmp_path: Path) -> None:
     made = thinker("nano")
     model = Model(Saved("tiny", made.backbone, made.readout, made, {}))
-    never, _ = run(model, bundle, tmp_path, "VOC2007")
-    always, _ = run(model, bundle, tmp_path, "VOC2007", think="always")
+    never, _ = run(model, bundle, tmp_path / "never", "VOC2007")
+    always, _ = run(model, bundle, tmp_path / "always", "VOC2007", think="always")
     assert (never["VOC2007"].thought_tokens, never["VOC2007"].thought_share) == (0, 0)
     assert always["VOC2007"].thought_share == 1
     assert always["VOC2007"].thought_tokens > 0
-    line = (tmp_path / "image/VOC2007_pred.jsonl").read_text().splitlines()[0]
+    line = (tmp_path / "always/image/VOC2007_pred.jsonl").read_text().splitlines()[0]
     assert json.loads(line)["thought"].startswith("<think>")
 
 

@@ -53,6 +53,7 @@ def test_the_page_needs_no_other_file(runs: list[Path], tmp_path: Path) -> None:
     page = write_runs_report(runs, tmp_path).read_text()
     assert not re.findall(r'(?:src|href)="(?!data:)', page)
     assert page.count("<h2>Worst queries of &lt;tiny&gt;") == 2
+    assert page.count("<h2>Slowest queries of &lt;tiny&gt;") == 2
     assert "<tiny>" not in page
     assert "<h2>How often it thinks</h2>" in page
     assert "VLM2Vec-V2.0-Qwen2VL-2B, published" in page

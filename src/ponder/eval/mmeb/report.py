@@ -21,10 +21,10 @@ from ponder.media import DEFAULT_LIMITS, MediaError, fit, read_picture
 from ponder.plotting import pyplot
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 Scores = dict[str, TaskScore]
-WORST = 3  # queries of each run that are shown
+SHOWN = 3  # worst, and slowest, queries of each run
 SHOWN_PICTURES = 4
 THUMBNAIL = 160  # pixels
 PUBLISHED = "published"
@@ -73,7 +73,7 @@ def write_runs_report(folders: Sequence[Path], out: Path) -> Path:
         figures.append(("Quality over thought tokens", pareto(plt, runs)))
     if any(score.thought_share for scores in runs.values() for score in scores.values()):
         figures.append(("How often it thinks", triggers(plt, runs)))
-    worst = "".join(_worst(name, folder) for name, folder in zip(runs, folders, strict=True))
+    cases = "".join(_cases(name, folder) for name, folder in zip(runs, folders, strict=True))
     shown = "".join(
         f'<h2>{name}</h2><figure><img alt="{name}" src="{_data(png, "png")}"></figure>'
         for name, png in figures
@@ -83,7 +83,7 @@ def write_runs_report(folders: Sequence[Path], out: Path) -> Path:
         '<meta name="viewport" content="width=device-width">\n'
         f"<title>MMEB-V2</title>\n<style>{_STYLE}</style>\n<h1>MMEB-V2</h1>\n"
         f"<p>{_NOTE}</p><h2>By group</h2>{_html(groups)}{shown}"
-        f"<h2>By task</h2>{_html(tasks)}<h2>What it cost</h2>{_html(costs)}{worst}</html>\n"
+        f"<h2>By task</h2>{_html(tasks)}<h2>What it cost</h2>{_html(costs)}{cases}</html>\n"
     )
     (out / "report.html").write_text(html, encoding="utf-8")
     pages = (("By group", groups), ("By task", tasks), ("What it cost", costs))
@@ -188,18 +188,25 @@ def _costs(runs: Mapping[str, Scores]) -> Table:
     return rows
 
 
-def _worst(run: str, folder: Path) -> str:
-    """Return the queries whose answer a run ranked lowest, one a task, with what they show."""
-    rows = []
+def _cases(run: str, folder: Path) -> str:
+    """Return the queries a run ranked worst and those it took longest over, one a task."""
+    found: dict[str, list[dict[str, Any]]] = {}
     for task in read_tasks():
         path = folder / task.modality / f"{task.name}_pred.jsonl"
         if path.is_file():
-            lines = map(json.loads, path.read_text(encoding="utf-8").splitlines())
-            lowest = min(lines, key=lambda row: row["correct"]["mrr@10"])
-            rows.append((lowest["correct"]["mrr@10"], task.name, lowest))
-    rows.sort(key=lambda row: row[:2])
-    cases = "".join(_case(task, row) for _, task, row in rows[:WORST])
-    return f"<h2>Worst queries of {escape(run)}</h2>{cases}"
+            lines = path.read_text(encoding="utf-8").splitlines()
+            found[task.name] = [json.loads(line) for line in lines]
+    orders: dict[str, Callable[[dict[str, Any]], float]] = {
+        "Worst": lambda row: row["correct"]["mrr@10"],
+        "Slowest": lambda row: -row["ms"],
+    }
+    parts = []
+    for title, order in orders.items():
+        first = {task: min(rows, key=order) for task, rows in found.items()}
+        ranked = sorted((order(row), task) for task, row in first.items())
+        shown = "".join(_case(task, first[task]) for _, task in ranked[:SHOWN])
+        parts.append(f"<h2>{title} queries of {escape(run)}</h2>{shown}")
+    return "".join(parts)
 
 
 def _case(task: str, row: dict[str, Any]) -> str:
@@ -208,7 +215,7 @@ def _case(task: str, row: dict[str, Any]) -> str:
     first, right = (escape(str(row[name][0])) for name in ("prediction", "label"))
     return (
         f'<div class="case"><b>{escape(task)}</b><p>{pictures}{escape(row["text"])}</p>{thought}'
-        f"<p>right: {right}<br>came first: {first}</p></div>"
+        f"<p>right: {right}<br>came first: {first}<br>{row['ms']:.0f} ms</p></div>"
     )
 
 

@@ -94,7 +94,16 @@ def run_tasks(
         limit: most queries of a task, for a trial.
         progress: told how far a task is.
         report: told what became of each task.
+
+    Raises:
+        PonderError: the folder holds tasks of another model or think mode.
     """
+    for kept in _kept(folder).values():
+        if (kept.fingerprint, kept.think) != (model.fingerprint, think):
+            raise PonderError(
+                f"{folder} holds {kept.task} of {kept.model} ({kept.fingerprint}), "
+                f"think={kept.think}; give this run a folder of its own"
+            )
     found = {}
     for task in tasks:
         try:
@@ -113,7 +122,18 @@ def read_scores(folder: Path) -> dict[str, TaskScore]:
     Raises:
         PonderError: nothing was, a file is damaged, or its tasks are of different models.
     """
-    found = {}
+    found = _kept(folder)
+    if not found:
+        raise PonderError(f"{folder}: no task of MMEB-V2 was measured here")
+    if len({(score.fingerprint, score.think) for score in found.values()}) > 1:
+        raise PonderError(
+            f"{folder} holds tasks of several models or think modes; give each its own"
+        )
+    return found
+
+
+def _kept(folder: Path) -> dict[str, TaskScore]:
+    found: dict[str, TaskScore] = {}
     for task in read_tasks():
         path = folder / task.modality / f"{task.name}_ponder.json"
         if path.is_file():
@@ -121,12 +141,6 @@ def read_scores(folder: Path) -> dict[str, TaskScore]:
                 found[task.name] = TaskScore(**json.loads(path.read_text(encoding="utf-8")))
             except (ValueError, TypeError) as error:
                 raise PonderError(f"{path} is damaged: {error}") from error
-    if not found:
-        raise PonderError(f"{folder}: no task of MMEB-V2 was measured here")
-    if len({(score.fingerprint, score.think) for score in found.values()}) > 1:
-        raise PonderError(
-            f"{folder} holds tasks of several models or think modes; give each its own"
-        )
     return found
 
 
@@ -200,6 +214,7 @@ def _rank(data: Retrieval, queries: Embedded, candidates: Embedded) -> list[dict
                 "thought": trace.thought,
                 "gate": trace.gate,
                 "thought_tokens": trace.thought_tokens,
+                "ms": trace.milliseconds,
             }
         )
     return rows
