@@ -15,7 +15,12 @@ from ponder.media import read_picture
 from ponder.packages import fetch, unpack
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from PIL import Image
+
+    from ponder.engine.model import Model
+    from ponder.engine.trace import Trace
 
 PICTURES = 1000
 GROUPS = (
@@ -92,6 +97,22 @@ def questions(gallery: Path) -> list[Question]:
         Question("A page of album.pdf: butterfly", "butterfly"),
         Question("A text: unacceptable behaviour", "harassment and unacceptable behaviour"),
     ]
+
+
+def thoughts(
+    model: Model, asked: Sequence[Question]
+) -> Iterator[tuple[Question, Trace, str | None]]:
+    """Yield each question, what the gate made of it, and the thought, whether it was wanted or not.
+
+    Args:
+        model: one with a gate.
+        asked: the questions.
+    """
+    queries = [question.query for question in asked]
+    _, gated = model.encode_query(queries, think="auto", return_trace=True)
+    _, thinking = model.encode_query(queries, think="always", return_trace=True)
+    for question, trace, other in zip(asked, gated, thinking, strict=True):
+        yield question, trace, other.thought
 
 
 def _rows(gallery: Path, style: str) -> dict[str, dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""`ponder demo`: a thousand real pictures, searched six ways, in minutes."""
+"""`ponder demo`: a thousand real pictures, searched six ways, and thoughts about the questions."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ if TYPE_CHECKING:
 def demo(*, out: Path = Path("demo")) -> None:
     """Pull nano, build the small Gallery, index a thousand pictures, and search them six ways.
 
+    Then the model that thinks says of each question what it would think, and whether it would.
+
     Args:
         out: folder for the files, the index and the contact sheet; used again by a second call.
     """
     import ponder
     from ponder.cli.console import progress, stages, stdout
-    from ponder.demo import make_files, questions
+    from ponder.demo import make_files, questions, thoughts
     from ponder.gallery import build, default_folder
     from ponder.index.sheet import contact_sheet
     from ponder.model.pull import pull_nano
@@ -46,8 +48,9 @@ def demo(*, out: Path = Path("demo")) -> None:
     )
 
     stdout.print("[bold]4[/] six searches")
+    asked = questions(gallery)
     sheets: list[tuple[str, list[Hit]]] = []
-    for question in questions(gallery):
+    for question in asked:
         start = time.perf_counter()
         hits = index.search(question.query, k=4)
         ms = 1000 * (time.perf_counter() - start)
@@ -57,6 +60,15 @@ def demo(*, out: Path = Path("demo")) -> None:
         sheets.append((question.title, hits))
     sheet = out / "demo.html"
     sheet.write_text(contact_sheet(sheets), encoding="utf-8")
+
+    stdout.print("\n[bold]5[/] thinking first: the same questions to nano-think")
+    for question, trace, thought in thoughts(ponder.load("nano-think"), asked):
+        would = "thinks" if trace.mode == "always" else "does not think"
+        stdout.print(
+            f"\n[bold]{question.title}[/]\n  the gate says {trace.gate:.0%}, so it {would}",
+            highlight=False,
+        )
+        stdout.print(f"  {thought}", highlight=False, markup=False)
     seconds = time.perf_counter() - began
     stdout.print(f"\nAll of it took {seconds:.0f} s. Look at the hits: [bold]{sheet}[/]")
     stdout.print(f'Search on: ponder search "a slice of pizza" --index {out / "index.lance"}')
