@@ -6,14 +6,12 @@ its gate do, too. With more parts in `learns` everything is trained together, as
 
 from __future__ import annotations
 
-import random
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from accelerate import Accelerator
 
-from ponder.errors import PonderError
 from ponder.gallery.tasks import TASKS
 from ponder.model.latent import TransitionAdapter, TransitionConfig
 from ponder.model.saved import load_saved, save
@@ -26,13 +24,15 @@ from ponder.train.learning import (
     set_up_attention,
 )
 from ponder.train.log import Run, plot, read_metrics
-from ponder.train.schedule import STEPS_APART, cosine
+from ponder.train.pair_trainer import PairTrainer
 from ponder.train.stage import run_steps
 from ponder.train.task_pairs import load_pairs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from torch import nn
 
     from ponder.model.thinker import Thinker
     from ponder.progress import Progress
@@ -106,7 +106,7 @@ class LatentConfig:
     checkpoint_every: int = 50
 
 
-class LatentTrainer:
+class LatentTrainer(PairTrainer):
     """The parts that learn, and how a step changes them.
 
     Args:
@@ -124,16 +124,15 @@ class LatentTrainer:
         pairs: Sequence[Pairs],
     ) -> None:
         self.config = config
-        self.thinker = thinker
-        self.accelerator = accelerator
-        self._pairs = pairs
         if thinker.latent is None:
             thinker.latent = fresh_adapter(config, thinker)
         learning = learning_parameters(thinker)
-        self.sides = {name: learning[name] for name in config.learns if name in learning}
         for name, part in learning.items():
             for parameter in part:
-                parameter.requires_grad_(name in self.sides)
+                parameter.requires_grad_(name in config.learns)
+        sides: dict[str, list[nn.Parameter]] = {
+            name: part for name, part in learning.items() if name in config.learns
+        }
         weights = LatentWeights(
             config.language,
             config.latent,
@@ -149,13 +148,11 @@ class LatentTrainer:
             embedding_prefixes(thinker),
             weights,
             config.chunk_tokens,
-            learns_reading=set(self.sides) != {"latent"},
-        )
-        groups = [{"params": part} for part in self.sides.values()]
-        self.optimizer = torch.optim.AdamW(
-            groups, lr=config.learning_rate, weight_decay=config.weight_decay
+            learns_reading=set(sides) != {"latent"},
         )
         self._curriculum = Curriculum(config.ratios, config.last_stage, config.answerless)
+        rates = dict.fromkeys(sides, config.learning_rate)
+        super().__init__(config, thinker, accelerator, pairs, sides, rates)
 
     def step(self, step: int) -> dict[str, float]:
         """Do one step; the same step draws the same pairs in every run.
@@ -163,29 +160,15 @@ class LatentTrainer:
         Raises:
             PonderError: the loss or a gradient is no longer a number.
         """
-        config, accelerator = self.config, self.accelerator
-        stage = self._curriculum.at(step, config.steps)
+        stage = self._curriculum.at(step, self.config.steps)
         if step == stage.since:  # what Adam remembers belongs to another loss
             self.optimizer.state.clear()
-        seed = config.seed * STEPS_APART + step
-        chance = random.Random(seed)
-        task = chance.choices(self._pairs, [len(t) ** config.task_power for t in self._pairs])[0]
-        own = (seed * accelerator.num_processes + accelerator.process_index) * STEPS_APART
+        drawn = self.draw(step, thought_dropout=0.0)
         self.optimizer.zero_grad(set_to_none=True)
         with self.thinker.folded():
-            values = self.loss.backward(task.draw(config.batch, 0.0, own), stage)
-        for name, part in self.sides.items():
-            for parameter in part:
-                if parameter.grad is not None:
-                    parameter.grad = accelerator.reduce(parameter.grad, "sum")
-            norm = torch.nn.utils.clip_grad_norm_(part, config.max_gradient)
-            values[f"gradient_{name}"] = float(norm)
-        if not torch.tensor(list(values.values())).isfinite().all():
-            raise PonderError(f"step {step}, {task.name}: {values}; lower the learning rate")
+            values = self.loss.backward(drawn.batch, stage)
         rise = min(1.0, (step - stage.since + 1) / REWARM)
-        for group in self.optimizer.param_groups:
-            group["lr"] = config.learning_rate * cosine(step, config.steps) * rise
-        self.optimizer.step()
+        values = self.update(step, drawn.task, values, rise)
         return values | {"ratio": float(stage.ratio), "answer": float(stage.has_answer)}
 
     @torch.no_grad()
@@ -199,19 +182,6 @@ class LatentTrainer:
             for shares, rows in zip(found.values(), both, strict=True):
                 shares.append(found_first(rows))
         return {name: sum(shares) / len(shares) for name, shares in found.items()}
-
-    def state(self) -> dict[str, Any]:
-        """Return what a run needs to go on."""
-        parts = {name: [p.detach() for p in part] for name, part in self.sides.items()}
-        return {"parts": parts, "optimizer": self.optimizer.state_dict()}
-
-    @torch.no_grad()
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from `state`."""
-        for name, part in self.sides.items():
-            for parameter, kept in zip(part, state["parts"][name], strict=True):
-                parameter.copy_(kept)
-        self.optimizer.load_state_dict(state["optimizer"])
 
 
 def fresh_adapter(config: LatentConfig, thinker: Thinker) -> TransitionAdapter:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import random
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from accelerate import Accelerator
 
-from ponder.errors import PonderError
 from ponder.gallery.tasks import TASKS
 from ponder.model.saved import load_saved, save
 from ponder.model.thinker import Thinker, ThinkerConfig
@@ -23,17 +21,15 @@ from ponder.train.learning import (
     set_up_attention,
 )
 from ponder.train.log import Run, plot, read_metrics
+from ponder.train.pair_trainer import PairTrainer
 from ponder.train.record_pairs import load_records
 from ponder.train.records import read_root
-from ponder.train.schedule import STEPS_APART, cosine
 from ponder.train.stage import run_steps
 from ponder.train.task_pairs import load_pairs
 from ponder.train.trial import think
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from torch import Tensor
 
     from ponder.progress import Progress
     from ponder.train.joint import PairBatch, Pairs
@@ -115,7 +111,7 @@ class SftConfig:
     checkpoint_every: int = 64
 
 
-class Sft:
+class Sft(PairTrainer):
     """The parts that learn, and how a step changes them.
 
     Args:
@@ -133,28 +129,23 @@ class Sft:
         pairs: Sequence[Pairs],
     ) -> None:
         self.config = config
-        self.thinker = thinker
-        self.accelerator = accelerator
-        self._pairs = pairs
-        weights = Weights(config.language, config.think, config.no_think, config.mixed)
         self.loss = JointLoss(
             thinker,
             accelerator,
             config.temperature,
             embedding_prefixes(thinker),
-            weights,
+            Weights(config.language, config.think, config.no_think, config.mixed),
             config.chunk_tokens,
         )
-        self.sides = learning_parameters(thinker)
         rates = {
             "reasoning": config.learning_rate,
             "embedding": config.learning_rate,
             "queries": config.query_learning_rate,
             "readout": config.readout_learning_rate,
         }
-        groups = [{"params": part, "lr": rates[name]} for name, part in self.sides.items()]
-        self.optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
-        self._peaks = [group["lr"] for group in self.optimizer.param_groups]
+        learning = learning_parameters(thinker)
+        sides = {name: learning[name] for name in rates if name in learning}
+        super().__init__(config, thinker, accelerator, pairs, sides, rates)
 
     def step(self, step: int) -> dict[str, float]:
         """Do one step; the same step draws the same pairs and dropout in every run.
@@ -162,50 +153,19 @@ class Sft:
         Raises:
             PonderError: the loss or a gradient is no longer a number.
         """
-        config, processes = self.config, self.accelerator.num_processes
-        seed = config.seed * STEPS_APART + step
-        chance = random.Random(seed)
-        sizes = [len(task) ** config.task_power for task in self._pairs]
-        task = chance.choices(self._pairs, sizes)[0]
-        own = (seed * processes + self.accelerator.process_index) * STEPS_APART
-        batch = task.draw(config.batch, config.thought_dropout, own)
-        is_own = chance.random() < config.own_thoughts * step / config.steps
+        config = self.config
+        drawn = self.draw(step, config.thought_dropout)
+        is_own = drawn.chance.random() < config.own_thoughts * step / config.steps
         self.optimizer.zero_grad(set_to_none=True)
         with self.thinker.folded():
-            if is_own:
-                batch = self.think(batch)
-            values = self.loss.backward(batch, seed)
-        values["own_thoughts"] = float(is_own)
-        for name, part in self.sides.items():
-            for parameter in part:
-                if parameter.grad is not None:
-                    parameter.grad = self.accelerator.reduce(parameter.grad, "sum")
-            norm = torch.nn.utils.clip_grad_norm_(part, config.max_gradient)
-            values[f"gradient_{name}"] = float(norm)
-        if not all(map(_is_number, values.values())):
-            raise PonderError(f"step {step}, {task.name}: {values}; lower the learning rate")
-        for group, peak in zip(self.optimizer.param_groups, self._peaks, strict=True):
-            group["lr"] = peak * cosine(step, config.steps)
-        self.optimizer.step()
-        return values
+            batch = self.think(drawn.batch) if is_own else drawn.batch
+            values = self.loss.backward(batch, drawn.seed)
+        return self.update(step, drawn.task, values | {"own_thoughts": float(is_own)})
 
     def think(self, batch: PairBatch) -> PairBatch:
         """Return a batch with thoughts the model has written itself."""
         _, traces = think(self.thinker, batch.rows)
         return replace(batch, own_thoughts=[trace.thought_ids for trace in traces])
-
-    def state(self) -> dict[str, Any]:
-        """Return what a run needs to go on."""
-        parts = {name: [p.detach() for p in part] for name, part in self.sides.items()}
-        return {"parts": parts, "optimizer": self.optimizer.state_dict()}
-
-    @torch.no_grad()
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from `state`."""
-        for name, part in self.sides.items():
-            for parameter, kept in zip(part, state["parts"][name], strict=True):
-                parameter.copy_(kept)
-        self.optimizer.load_state_dict(state["optimizer"])
 
 
 def sft(config: SftConfig, folder: Path, report: Progress) -> dict[str, float]:
@@ -283,7 +243,3 @@ def look(trainer: Sft, dev: Sequence[TaskPairs]) -> dict[str, float]:
         for name, rows in zip(found, (plain, taught, own), strict=True):
             found[name].append(found_first(rows))
     return {name: sum(shares) / len(shares) for name, shares in found.items()}
-
-
-def _is_number(value: float | Tensor) -> bool:
-    return bool(torch.isfinite(torch.as_tensor(value)))
