@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import ponder
 from ponder.engine.budget import Budget
 from ponder.engine.model import Model
 from ponder.errors import ItemError, ThinkModeError
@@ -132,3 +133,21 @@ def test_the_fingerprint_is_of_what_vectors_depend_on(nano: Model) -> None:
     assert same.fingerprint == nano.fingerprint
     prompted = nano._saved.record | {"instructions": {"query": "Find it."}}
     assert replace(nano._saved, record=prompted).fingerprint != nano.fingerprint
+
+
+def test_the_shipped_thinker_thinks_in_every_mode() -> None:
+    model = ponder.load("nano-think")
+    assert model.think_modes == ("never", "always", "auto", "latent", "auto-latent")
+    assert model.fingerprint != ponder.load("nano").fingerprint
+    items = ["a red bicycle", np.full((60, 80, 3), 200, dtype=np.uint8)]
+    rows = {}
+    for think in model.think_modes:
+        rows[think], traces = model.encode_query(items, think=think, return_trace=True)
+        assert np.allclose(np.linalg.norm(rows[think], axis=1), 1, atol=1e-5)
+        if think == "always":
+            assert all((t.thought or "").endswith("</answer>") for t in traces)
+            assert not any(t.was_cut for t in traces)
+        if think == "latent":
+            assert {t.latent_steps for t in traces} == {8}
+    assert not np.allclose(rows["always"], rows["never"], atol=1e-3)
+    assert not np.allclose(rows["latent"], rows["never"], atol=1e-3)
