@@ -10,16 +10,17 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from ponder.model.gate import calibrate
 from ponder.train.gap import gap
 from ponder.train.gating import GateConfig, auc, choose, fit, probabilities, routing
 from ponder.train.log import Run
-from ponder.train.trial import Tried, embed_plain, embed_thought, try_both
+from ponder.train.trial import Trial, Tried, embed_plain, embed_thought, try_both
 from tests.colour_task import tasks
 from tests.thinkers import CONFIG, thinker
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from ponder.model.thinker import Kind
 
 RECIPE = GateConfig(steps=150, width=16, token_price=0.001)
 
@@ -50,42 +51,84 @@ def test_auc_is_that_of_scikit_learn() -> None:
     assert np.isnan(auc(scores, np.ones(300, dtype=bool)))
 
 
-def test_the_threshold_is_the_best_of_all() -> None:
-    random = np.random.default_rng(1)
-    for price in (0.0, 0.1, 5.0):
-        scores = random.random(200).round(2)
-        gains = random.normal(size=200) + scores - 0.5
-        chosen = calibrate(scores, gains, price)
-        totals = {t: (gains - price)[scores >= t].sum() for t in [*scores, 1.1]}
-        assert (gains - price)[scores >= chosen].sum() == pytest.approx(max(totals.values()))
-    assert calibrate(scores, -np.ones(200)) > 1
-
-
-def made_up(count: int, seed: int) -> Tried:
+def made_up(count: int, seed: int, kind: Kind = "query") -> Tried:
     """Items whose first state says whether a thought pays, all but a tenth of them."""
     torch.manual_seed(seed)
     queries, last = torch.randn(count, 6), torch.randn(count, 6)
     pays = (queries[:, 0] > 0) ^ (torch.rand(count) < 0.1)
     gain = torch.where(pays, 0.2, -0.2)
-    return Tried(["a"] * count, "query", queries, last, gain, gain, torch.full((count,), 10))
+    truth = torch.nn.functional.normalize(torch.randn(count, 32), dim=1)
+    noise = [torch.where(good, 0.05, 0.6)[:, None] for good in (~pays, pays)]
+    vectors = [truth + amount * torch.randn(count, 32) for amount in noise]
+    if kind == "document":
+        vectors = [truth, truth]
+    tokens = torch.full((count,), 10)
+    return Tried(["a"] * count, kind, *vectors, queries, last, gain, gain, tokens)
+
+
+def made_up_trial(count: int, seed: int) -> Trial:
+    documents = made_up(count, seed, "document")
+    return Trial(made_up(count, seed), documents, {"a": torch.eye(count, dtype=torch.bool)})
 
 
 def test_a_gate_learns_when_thoughts_pay(tmp_path: Path) -> None:
     gate = fit(RECIPE, 6, [made_up(800, 0)], Run(tmp_path), silent)
-    dev = made_up(400, 1)
-    threshold = choose(gate, dev, RECIPE.token_price)
-    [row] = routing(gate, dev, threshold)
+    trial = made_up_trial(400, 1)
+    thresholds = choose(gate, trial, RECIPE.token_price)
+    [row] = routing(gate, trial.queries, thresholds["query"])
     assert 0.8 < row["auc"] < 0.97
-    assert row["gain_always"] < row["gain_auto"] <= row["gain_oracle"]
-    assert row["trigger_rate"] == np.mean(probabilities(gate, dev) >= threshold)
-    dear = choose(gate, dev, token_price=1.0)
-    assert dear > 1  # no thought is worth that
+    assert 0.3 < row["trigger_rate"] < 0.7
+    asked = torch.from_numpy(probabilities(gate, trial.queries))
+    nobody = torch.zeros(400, dtype=torch.bool)
+    ranks = [
+        float(trial.reciprocal_ranks(thinks, nobody)["a"].mean())
+        for thinks in (nobody, ~nobody, asked >= thresholds["query"])
+    ]
+    assert ranks[2] > max(ranks[:2]) + 0.1
+    dear = choose(gate, trial, token_price=1.0)
+    assert min(dear.values()) > 1  # no thought is worth that
+
+
+def test_where_the_gain_may_be_luck_nothing_thinks(tmp_path: Path) -> None:
+    """Thoughts that only shake the vectors, and a gate that cannot know which of them helped."""
+    gate = fit(RECIPE, 6, [made_up(100, 0)], Run(tmp_path), silent)
+    luck = 0
+    for seed in range(8):
+        trial = made_up_trial(60, seed)
+        torch.manual_seed(seed)
+        shaken = [trial.queries.plain + 0.3 * torch.randn(60, 32) for _ in range(2)]
+        queries = replace(
+            trial.queries, plain=shaken[0], thought=shaken[1], queries=torch.randn(60, 6)
+        )
+        chosen = choose(gate, replace(trial, queries=queries), token_price=0.002)
+        luck += chosen["query"] <= 1
+    assert luck <= 2
+
+
+def test_thinking_is_ranked_among_those_that_do_not() -> None:
+    trial = made_up_trial(20, 3)
+    thinks = [torch.rand(20) < 0.5 for _ in range(2)]
+    found = trial.reciprocal_ranks(*thinks)["a"]
+    for i in range(20):
+        query = (trial.queries.thought if thinks[0][i] else trial.queries.plain)[i]
+        scores = [
+            float(query @ (trial.documents.thought if thinks[1][j] else trial.documents.plain)[j])
+            for j in range(20)
+        ]
+        rank = 1 + sum(scores[j] >= scores[i] for j in range(20) if j != i)
+        assert float(found[i]) == pytest.approx(1 / rank)
 
 
 def test_items_are_tried_both_ways() -> None:
     made = thinker("llava", replace(CONFIG, queries=2))
     [task] = tasks(made.backbone)
-    queries, documents = try_both(made, [task, task], 5, 0.05, silent)
+    again = replace(task, name="again")
+    trial = try_both(made, [task, again], 5, 0.05, silent)
+    queries, documents = trial.queries, trial.documents
+    assert {name: tuple(right.shape) for name, right in trial.right.items()} == {
+        "colours": (5, 5),
+        "again": (5, 5),
+    }
     assert (len(queries.task), queries.kind) == (10, "query")
     assert (len(documents.task), documents.kind) == (10, "document")
     assert torch.equal(queries.gain[:5], queries.gain[5:])

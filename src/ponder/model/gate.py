@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -12,8 +11,6 @@ from ponder.errors import WeightsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from numpy.typing import NDArray
 
 
 DROPOUT = 0.1
@@ -96,26 +93,3 @@ class Gate(nn.Module):
         seen = torch.cat([queries, last], dim=-1) if self.reads_last else queries
         logits: Tensor = self.layers(seen.float()).squeeze(-1)
         return logits
-
-
-def calibrate(
-    probabilities: NDArray[np.floating], gains: NDArray[np.floating], price: float = 0.0
-) -> float:
-    """Return the threshold under which held-out items gain most.
-
-    Args:
-        probabilities: (n,), the gate's of each item.
-        gains: (n,), by how much a thought made the item's result better; may be negative.
-        price: what a thought must gain to be worth its tokens, in the unit of `gains`.
-
-    Returns:
-        The lowest probability at which to think; above 1 if thinking never pays.
-    """
-    order = np.argsort(-probabilities, kind="stable")
-    ranked = probabilities[order]
-    totals = np.cumsum(gains[order] - price)
-    # A threshold cannot tell equal probabilities apart: only the last of a run is a choice.
-    is_choice = np.append(ranked[1:] != ranked[:-1], True)
-    totals = np.where(is_choice, totals, -np.inf)
-    best = int(totals.argmax())
-    return float(ranked[best]) if totals[best] > 0 else float(np.nextafter(1.0, 2.0))

@@ -7,6 +7,7 @@ the no-think read-out alone; the threshold is chosen on held-out items.
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -16,11 +17,11 @@ import torch
 from torch.nn import functional as F
 
 from ponder.gallery.tasks import TASKS
-from ponder.model.gate import Gate, calibrate
+from ponder.model.gate import Gate
 from ponder.model.saved import load_saved, save
 from ponder.train.log import Run
 from ponder.train.task_pairs import load_pairs
-from ponder.train.trial import Tried, try_both
+from ponder.train.trial import Trial, Tried, try_both
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +29,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from ponder.model.thinker import Kind
     from ponder.progress import Progress
+
+RATES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+"""Shares of a kind that may think, from which its threshold is chosen."""
+SURE = 2.0  # standard errors; with one, half of made-up gates that knew nothing were let think
 
 
 @dataclass(frozen=True)
@@ -89,9 +95,12 @@ def train_gate(config: GateConfig, folder: Path, report: Progress) -> list[dict[
         pairs = load_pairs(config.tasks, split, thinker.backbone, report, config.items)
         with thinker.folded():
             tried[split] = try_both(thinker, pairs, config.items, config.temperature, report)
-    gate = fit(config, thinker.backbone.hidden_size, tried["train"], Run(folder), report)
-    thresholds = {part.kind: choose(gate, part, config.token_price) for part in tried["dev"]}
-    table = [row for part in tried["dev"] for row in routing(gate, part, thresholds[part.kind])]
+    learnt = (tried["train"].queries, tried["train"].documents)
+    gate = fit(config, thinker.backbone.hidden_size, learnt, Run(folder), report)
+    dev = tried["dev"]
+    thresholds = choose(gate, dev, config.token_price)
+    parts = (dev.queries, dev.documents)
+    table = [row for part in parts for row in routing(gate, part, thresholds[part.kind])]
     (folder / "routing.json").write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
     thinker.gate = gate
     thinker.config = replace(thinker.config, thresholds=thresholds)
@@ -132,10 +141,37 @@ def fit(
 
 
 @torch.inference_mode()
-def choose(gate: Gate, part: Tried, token_price: float) -> float:
-    """Return the threshold under which reciprocal ranks, less the price of tokens, are best."""
-    price = token_price * float(part.tokens.float().mean())
-    return calibrate(probabilities(gate, part), part.rank_gain.numpy(), price)
+def choose(gate: Gate, trial: Trial, token_price: float) -> dict[Kind, float]:
+    """Return the thresholds for queries and documents under which ranks are surely better.
+
+    Both are chosen together, since an embedding with a thought stands among others without. Of all
+    pairs that let some share of either kind think, the best is the one whose gain over never
+    thinking, in reciprocal rank less the price of tokens, is highest after `SURE` standard errors
+    are taken off: where the gain may be luck, nothing thinks.
+    """
+    asked = [probabilities(gate, part) for part in (trial.queries, trial.documents)]
+    cuts = [[_cut(found, rate) for rate in RATES] for found in asked]
+    tokens = [part.tokens.float() for part in (trial.queries, trial.documents)]
+    nobody = [torch.zeros(len(found), dtype=torch.bool) for found in asked]
+    never = trial.reciprocal_ranks(*nobody)
+    best, chosen = 0.0, (cuts[0][0], cuts[1][0])
+    for pair in itertools.product(cuts[0], cuts[1]):
+        thinks = [torch.from_numpy(found >= cut) for found, cut in zip(asked, pair, strict=True)]
+        spent = sum(float((t * some).sum()) for t, some in zip(thinks, tokens, strict=True))
+        price = token_price * spent / len(asked[0])
+        ranks = trial.reciprocal_ranks(*thinks)
+        gains = [ranks[task] - never[task] for task in ranks]
+        mean = sum(float(gain.mean()) for gain in gains) / len(gains) - price
+        error = sum(float(gain.var(correction=0)) / len(gain) for gain in gains) ** 0.5 / len(gains)
+        if mean - SURE * error > best:
+            best, chosen = mean - SURE * error, pair
+    return {"query": chosen[0], "document": chosen[1]}
+
+
+def _cut(asked: NDArray[np.float32], rate: float) -> float:
+    """Return the probability from which a share of the items thinks; above 1 for none."""
+    count = round(rate * len(asked))
+    return float(np.sort(asked)[-count]) if count else float(np.nextafter(1.0, 2.0))
 
 
 @torch.inference_mode()

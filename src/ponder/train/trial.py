@@ -35,6 +35,8 @@ class Tried:
     Attributes:
         task: of each item.
         kind: whether they are queries or documents.
+        plain: (n, D), without a thought.
+        thought: (n, D), with one.
         queries: (n, H), the queries' mean states without a thought.
         last: (n, H), the context's last state.
         gain: (n,), by how much the thought made the gap grow.
@@ -44,11 +46,47 @@ class Tried:
 
     task: list[str]
     kind: Kind
+    plain: Tensor
+    thought: Tensor
     queries: Tensor
     last: Tensor
     gain: Tensor
     rank_gain: Tensor
     tokens: Tensor
+
+    def routed(self, thinks: Tensor, task: str) -> Tensor:
+        """Return the vectors (n, D) of one task, with a thought where `thinks` (all,) says so."""
+        own = torch.tensor([name == task for name in self.task])
+        return torch.where(thinks[own, None], self.thought[own], self.plain[own])
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Queries and documents of some tasks, tried against each other.
+
+    Attributes:
+        queries: one kind.
+        documents: the other; each is right for one of the queries at least.
+        right: for each task which of its documents are right for its queries, (n, m).
+    """
+
+    queries: Tried
+    documents: Tried
+    right: dict[str, Tensor]
+
+    def reciprocal_ranks(self, queries: Tensor, documents: Tensor) -> dict[str, Tensor]:
+        """Return for each task 1 / rank (n,) of what is right, if these items think.
+
+        Args:
+            queries: of all tasks, True for those that think.
+            documents: likewise.
+        """
+        return {
+            task: _reciprocal_rank(
+                self.queries.routed(queries, task) @ self.documents.routed(documents, task).T, right
+            )
+            for task, right in self.right.items()
+        }
 
 
 def try_both(
@@ -57,8 +95,8 @@ def try_both(
     items: int,
     temperature: float,
     report: Progress,
-) -> list[Tried]:
-    """Embed queries and documents without and with thoughts; return the two kinds.
+) -> Trial:
+    """Embed queries and documents without and with thoughts.
 
     Args:
         thinker: what embeds.
@@ -68,10 +106,12 @@ def try_both(
         report: told how far it is.
     """
     found: dict[Kind, list[Tried]] = {kind: [] for kind in KINDS}
+    rights = {}
     for task in tasks:
         queries = task.queries[:items]
         right = task.relevance(range(len(queries)))
         documents = [i for i in range(len(task.candidates)) if right[:, i].any()][:items]
+        rights[task.name] = right[:, documents]
         report(f"think about {task.name}", 0, 2)
         plain = {
             "query": embed_plain(thinker, queries),
@@ -104,7 +144,7 @@ def try_both(
             )
         )
         report(f"think about {task.name}", 2, 2)
-    return [_join(parts) for parts in found.values()]
+    return Trial(_join(found["query"]), _join(found["document"]), rights)
 
 
 @torch.inference_mode()
@@ -170,6 +210,8 @@ def _tried(
     return Tried(
         [task] * len(entries),
         kind,
+        vectors,
+        thought,
         queries,
         last,
         gains[1] - gains[0],
@@ -189,6 +231,6 @@ def _join(parts: Sequence[Tried]) -> Tried:
     names = [name for part in parts for name in part.task]
     tensors = [
         torch.cat([getattr(part, name) for part in parts])
-        for name in ("queries", "last", "gain", "rank_gain", "tokens")
+        for name in ("plain", "thought", "queries", "last", "gain", "rank_gain", "tokens")
     ]
     return Tried(names, parts[0].kind, *tensors)
