@@ -88,6 +88,18 @@ def test_search_shows_the_thought(
     assert "the gate gives a thought " in err
 
 
+def test_the_shipped_thinker_searches_with_latent_steps(
+    texts: Path, tmp_path: Path, run: Callable[..., tuple[str, str]]
+) -> None:
+    place = ("--index", tmp_path / "x.lance", "--model", "nano-think")
+    run("index", texts, "--think", "latent", *place)
+    out, err = run("search", "an owl", "--json", "--think", "latent", "--show-thoughts", *place)
+    assert json.loads(out)[0]["path"].endswith("owl.txt")
+    assert err.startswith("8 latent steps, ")
+    out, _ = run("show", "nano-think")
+    assert "latent:      8 steps, 2 of 4 experts in each" in out
+
+
 def test_a_model_without_adapters_cannot_think(
     texts: Path, tmp_path: Path, run: Callable[..., tuple[str, str]]
 ) -> None:

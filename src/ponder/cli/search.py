@@ -77,6 +77,9 @@ def search(
 def _thought(trace: Trace) -> Iterator[str]:
     """Say what became of the query before it was embedded."""
     gate = "" if trace.gate is None else f" (the gate gives a thought {trace.gate:.0%})"
+    if trace.latent_steps:
+        yield f"{trace.latent_steps} latent steps, {trace.think_ms:.0f} ms{gate}"
+        return
     if trace.thought is None:
         yield f"no thought{gate}"
         return
