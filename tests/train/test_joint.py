@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 import torch
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState, PartialState
-from torch import multiprocessing
 
 from ponder.engine.model import Model
 from ponder.model.adapters import ADAPTERS
 from ponder.model.saved import Saved
 from ponder.train.joint import JointLoss, PairBatch, Side, Weights
 from ponder.train.losses import Others, matryoshka
+from tests.processes import accelerator_of, run_two
 from tests.thinkers import ITEMS, thinker
 
 if TYPE_CHECKING:
@@ -141,9 +139,7 @@ def test_each_loss_teaches_its_own_side() -> None:
 
 
 def _one_process(rank: int, folder: Path) -> None:
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29531", "WORLD_SIZE": "2"}
-    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "OMP_NUM_THREADS": "1"}
-    accelerator = Accelerator(cpu=True)
+    accelerator = accelerator_of(rank, 29531)
     made = learner("llava")
     numbers, negatives = ([0, 1], [0]) if rank == 0 else ([2, 3], [1, 4])
     loss = JointLoss(made, accelerator, 0.1, DIMS, Weights(), 10_000)
@@ -159,10 +155,8 @@ def _one_process(rank: int, folder: Path) -> None:
 
 
 def test_two_processes_equal_one_with_the_joint_batch(tmp_path: Path) -> None:
-    multiprocessing.spawn(_one_process, (tmp_path,), nprocs=2)
+    run_two(_one_process, tmp_path)
     joint = torch.load(tmp_path / "joint.pt", weights_only=True)
-    AcceleratorState._reset_state()
-    PartialState._reset_state()
     made = learner("llava")
     alone = gradients(made, pairs(made, [0, 1, 2, 3], [0, 1, 4]), 10_000)
     for name, gradient in joint["gradients"].items():

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 import torch
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState, PartialState
-from torch import multiprocessing
 from torch.nn import functional as F
 
 from ponder.engine.trace import Trace
@@ -24,6 +21,7 @@ from ponder.train.log import Run, read_metrics
 from ponder.train.losses import matryoshka
 from ponder.train.stage import run_steps
 from tests.colour_task import tasks
+from tests.processes import accelerator_of, run_two
 from tests.thinkers import CONFIG, ITEMS, rolling
 
 if TYPE_CHECKING:
@@ -162,9 +160,7 @@ def test_equal_scores_have_no_distance() -> None:
 
 
 def _one_process(rank: int, folder: Path) -> None:
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29533", "WORLD_SIZE": "2"}
-    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "OMP_NUM_THREADS": "1"}
-    accelerator = Accelerator(cpu=True)
+    accelerator = accelerator_of(rank, 29533)
     made = rolling("llava")
     found, losses = gradients(made, pairs(made, [0, 1] if rank == 0 else [2, 3]), MIDWAY)
     summed = {name: accelerator.reduce(gradient, "sum") for name, gradient in found.items()}
@@ -174,10 +170,8 @@ def _one_process(rank: int, folder: Path) -> None:
 
 
 def test_two_processes_equal_one_with_the_joint_batch(tmp_path: Path) -> None:
-    multiprocessing.spawn(_one_process, (tmp_path,), nprocs=2)
+    run_two(_one_process, tmp_path)
     joint = torch.load(tmp_path / "joint.pt", weights_only=True)
-    AcceleratorState._reset_state()
-    PartialState._reset_state()
     made = rolling("llava")
     alone, losses = gradients(made, pairs(made, [0, 1, 2, 3]), MIDWAY)
     for name in ("latent", "no_think", "mixed", "balance", "distill"):

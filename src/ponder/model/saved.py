@@ -138,8 +138,9 @@ def load_saved(
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     chosen = dtype or fastest_dtype(place)
     if is_plume(folder):
-        plume, record = load_plume(folder, hub_backbone(str(folder), None, chosen))
-        plume.backbone.model.to(place)
+        published = hub_backbone(str(folder), None, chosen)
+        published.model.to(place)
+        plume, record = load_plume(folder, published)
         return Saved(str(name_or_folder), plume.backbone, None, plume, record)
     record = _read_record(folder)
     source: dict[str, Any] = {"name": str(name_or_folder)} if adapters else record["backbone"]
