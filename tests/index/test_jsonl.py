@@ -158,3 +158,11 @@ def test_what_happened_to_a_row_is_written_beside_it(tmp_path: Path) -> None:
     assert table.column("thought").to_pylist() == ["<think>1</think>"] * 2
     assert table.column("mode").to_pylist() == ["always"] * 2
     assert {field.name for field in fields(Trace)} <= set(table.column_names)
+
+
+def test_a_target_with_other_columns_is_refused(tmp_path: Path) -> None:
+    source, target = write(tmp_path / "in.jsonl", [{"text": "a"}]), tmp_path / "out.parquet"
+    embed_jsonl(source, target, Colours())
+    pq.write_table(pq.read_table(target).drop_columns(["cosines"]), target)
+    with pytest.raises(PonderError, match=r"out\.parquet was written by another version"):
+        embed_jsonl(source, target, Colours())

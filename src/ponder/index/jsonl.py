@@ -42,6 +42,8 @@ TRACE_COLUMNS = (
     ("thought_ids", pa.list_(pa.int32())),
     ("closing_tokens", pa.int32()),
     ("was_cut", pa.bool_()),
+    ("experts", pa.list_(pa.list_(pa.int32()))),
+    ("cosines", pa.list_(pa.float32())),
     ("context_tokens", pa.int32()),
     ("thought_tokens", pa.int32()),
     ("read_ms", pa.float32()),
@@ -94,7 +96,7 @@ def embed_jsonl(
 
     Raises:
         FingerprintError: `target` or its parts are of another model.
-        PonderError: `source` does not exist.
+        PonderError: `source` does not exist, or another version of ponder wrote `target`.
     """
     if not source.is_file():
         raise PonderError(f"no such file: {printable(source)}")
@@ -198,11 +200,16 @@ class _Run:
         return target + sorted(self._parts.glob("*.parquet"))
 
     def _ids(self, path: Path) -> list[str]:
-        notes = pq.read_schema(path).metadata or {}
-        if notes.get(b"fingerprint") != self._model.fingerprint.encode():
+        schema = pq.read_schema(path)
+        if (schema.metadata or {}).get(b"fingerprint") != self._model.fingerprint.encode():
             raise FingerprintError(
                 f"{printable(path)} holds other vectors than those of {self._model.name}; to embed "
                 f"again, delete it and repeat the command"
+            )
+        if schema.names != self._schema.names:
+            raise PonderError(
+                f"{printable(path)} was written by another version of ponder; to embed again, "
+                "delete it and repeat the command"
             )
         names: list[str] = pq.read_table(path, columns=["id"]).column("id").to_pylist()
         return names
