@@ -11,6 +11,7 @@ from accelerate import Accelerator
 from torch.nn import functional as F
 
 from ponder.engine.trace import Trace
+from ponder.errors import ConfigError
 from ponder.model.adapters import ADAPTERS
 from ponder.train.curriculum import Stage
 from ponder.train.joint import PairBatch, Side
@@ -207,6 +208,17 @@ def test_all_may_learn_as_in_the_paper() -> None:
     assert values[-1]["no_think"] < values[0]["no_think"]
     for name, part in made.sides.items():
         assert any(not torch.equal(p, q) for p, q in zip(part, before[name], strict=True)), name
+
+
+def test_a_curriculum_may_begin_with_text_alone_if_there_is_something_to_learn() -> None:
+    ratios = (0.0, 1.0)
+    with pytest.raises(ConfigError, match="ratios: at 0 no latent step is taken"):
+        trainer(replace(RECIPE, ratios=ratios))
+    made = trainer(replace(RECIPE, ratios=ratios, learns=("latent", "embedding")))
+    values = [made.step(step) for step in range(RECIPE.steps)]
+    assert values[0]["ratio"] == values[0]["balance"] == 0
+    assert values[0]["gradient_embedding"] > 0
+    assert values[-1]["gradient_latent"] > 0
 
 
 def test_a_killed_run_goes_on_with_the_same_losses(tmp_path: Path) -> None:

@@ -92,16 +92,7 @@ class Model:
     @property
     def think_modes(self) -> tuple[ThinkMode, ...]:
         """The think modes it can run."""
-        thinker = self._saved.thinker
-        if thinker is None:
-            return ("never",)
-        return tuple(
-            mode
-            for mode in THINK_MODES
-            if (mode not in WRITTEN or thinker.writes)
-            and (mode not in GATED or thinker.gate is not None)
-            and (mode not in LATENT or thinker.latent is not None)
-        )
+        return tuple(mode for mode in THINK_MODES if self._lack(mode) is None)
 
     @property
     def experts(self) -> int | None:
@@ -258,32 +249,34 @@ class Model:
         """Return what turns prepared items into results, in their order."""
         if think not in THINK_MODES:
             raise ValueError(f"unknown think mode {think!r}; choose {', '.join(THINK_MODES)}")
+        if lack := self._lack(think):
+            raise ThinkModeError(
+                f"think={think!r}: {self.name} {lack}; choose one of {', '.join(self.think_modes)}"
+                ", or train it"
+            )
         thinker, readout = self._saved.thinker, self._saved.readout
         if thinker is None:
-            if think != "never" or readout is None:
-                raise ThinkModeError(
-                    f"think={think!r}: {self.name} has no reasoning adapter; choose 'never', or "
-                    "train one"
-                )
+            if readout is None:
+                raise ThinkModeError(f"{self.name} has nothing that reads out; train it")
             return lambda items: self._pool(items, readout)
-        if think in WRITTEN and not thinker.writes:
-            raise ThinkModeError(
-                f"think={think!r}: {self.name} writes no thoughts; choose one of "
-                f"{', '.join(self.think_modes)}"
-            )
-        if think in GATED and thinker.gate is None:
-            raise ThinkModeError(
-                f"think={think!r}: {self.name} has no gate; train one, or choose another of "
-                f"{', '.join(self.think_modes)}"
-            )
-        if think in LATENT and thinker.latent is None:
-            raise ThinkModeError(
-                f"think={think!r}: {self.name} has no transition adapter; train one, or choose "
-                f"another of {', '.join(self.think_modes)}"
-            )
         config, tokenizer = thinker.config, self._backbone.processor.tokenizer
         writer = Writer(tokenizer, config.max_thought_tokens, sampling)
         return Scheduler(thinker, self._budget, think, config.thresholds[kind], writer).run
+
+    def _lack(self, think: ThinkMode) -> str | None:
+        """Say what the model lacks for a think mode; None if nothing."""
+        thinker = self._saved.thinker
+        if think == "never":
+            return None
+        if thinker is None:
+            return "has no reasoning adapter"
+        if think in WRITTEN and not thinker.writes:
+            return "writes no thoughts"
+        if think in GATED and thinker.gate is None:
+            return "has no gate"
+        if think in LATENT and not thinker.can_roll_out:
+            return "has no transition adapter on a kv interface"
+        return None
 
     @property
     def _budget(self) -> Budget:

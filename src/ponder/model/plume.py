@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from safetensors import SafetensorError, safe_open
 
 from ponder.errors import WeightsError
-from ponder.model.adapters import Adapter, Adapters
+from ponder.model.adapters import Adapters
 from ponder.model.backbone import Backbone
 from ponder.model.context import Context
 from ponder.model.latent import TransitionAdapter, TransitionConfig
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from torch import Tensor, nn
+    from peft import PeftModel
+    from torch import Tensor
 
     from ponder.items import Item
     from ponder.model.backbone import Prepared
@@ -97,7 +98,7 @@ class PlumeThinker(Thinker):
 
     def __init__(self, backbone: PlumeBackbone, latent: TransitionAdapter) -> None:
         queries = Queries(0, backbone.hidden_size)
-        adapters = _NoAdapters(backbone.model)
+        adapters = _NoAdapters(cast("PeftModel", backbone.model))
         config = ThinkerConfig(ranks={"reasoning": 0, "embedding": 0}, queries=0)
         super().__init__(backbone, adapters, queries, None, config, latent=latent)
         self.writes = False
@@ -136,19 +137,7 @@ class PlumeThinker(Thinker):
 
 
 class _NoAdapters(Adapters):
-    """The published weights have what they learnt in them."""
-
-    def __init__(self, model: nn.Module) -> None:
-        self.parameter_count = sum(p.numel() for p in model.parameters())
-        self._layers = {}
-        self._merged = []
-        self._active = None
-
-    def use(self, adapter: Adapter) -> None:
-        pass
-
-    def parameters(self, adapter: Adapter) -> list[nn.Parameter]:
-        return []
+    """Adapters of a model without any: the published weights have what they learnt in them."""
 
     def save(self, folder: Path) -> None:
         raise WeightsError(f"{folder}: a published PLUME model is read, not written")
@@ -170,14 +159,14 @@ def load_plume(folder: Path, backbone: Backbone) -> tuple[PlumeThinker, dict[str
             raise WeightsError(f"{folder}: its tokenizer has no token {token}")
     given: dict[str, Tensor] = {}
     for path in _weights(folder):
+        names = [name for name in _names(path) if PART in name]
         with safe_open(path, "pt") as file:
-            names = [name for name in _names(path) if PART in name]
             given |= {name.partition(PART)[2]: file.get_tensor(name).float() for name in names}
     try:
         steps, hidden = given["step_embed.weight"].shape
         width = given["shared_expert.fc1.weight"].shape[0]
     except (KeyError, ValueError) as error:
-        raise WeightsError(f"{folder}: {PART}* has no {error}") from error
+        raise WeightsError(f"{folder}: {PART}* is no transition adapter: {error!r}") from error
     experts = len({name.split(".")[1] for name in given if name.startswith("experts.")})
     shape = TransitionConfig(_latent_steps(folder), experts, min(2, experts), width)
     latent = TransitionAdapter(shape, hidden, steps)

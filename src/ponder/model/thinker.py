@@ -14,7 +14,7 @@ what a transition adapter makes of its own last state (PLUME, arXiv 2604.02073).
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -160,6 +160,11 @@ class Thinker:
         """Whether it is small enough to keep its language model once for each adapter."""
         return self.backbone.text_bytes <= MERGED_BYTES
 
+    @property
+    def can_roll_out(self) -> bool:
+        """Whether it can take latent steps: they leave nothing that `reencode` could read again."""
+        return self.latent is not None and self.config.interface == "kv"
+
     def folded(self) -> AbstractContextManager[None]:
         """Within, run with the adapters folded in, if there is memory for it; it learns alike."""
         return self.adapters.folded() if self.can_merge else nullcontext()
@@ -237,21 +242,22 @@ class Thinker:
         """
         if self.latent is None:
             raise ThinkModeError("there is no transition adapter yet; train one")
-        if self.config.interface != "kv":
+        if not self.can_roll_out:
             raise ThinkModeError("latent steps leave no text to read again; they need interface kv")
-        states, gates = [context.last], []
-        tally = context.tally  # steps are no words of the item to a read-out of means
+        states = [context.last]
+        gates = [context.last.new_zeros(len(context), 0, self.latent.config.experts).float()]
         new = torch.ones(len(context), 1, dtype=torch.bool, device=context.mask.device)
         for step in range(self.latent.config.steps if steps is None else steps):
             vectors, gate = self.latent(states[-1], step, anchor)
             inputs = vectors.to(context.last.dtype).unsqueeze(1)
-            context, _ = self._grow(context, new, "reasoning", inputs_embeds=inputs)
-            context = replace(context, tally=tally)
+            context, _ = self._grow(
+                context, new, "reasoning", are_words=False, inputs_embeds=inputs
+            )
             states.append(context.last)
-            gates.append(gate)
+            gates.append(gate.unsqueeze(1))
         rollout = Rollout(
             torch.stack(states, dim=1).float(),
-            torch.stack(gates, dim=1),
+            torch.cat(gates, dim=1),
             self.latent.config.chosen,
         )
         return context, rollout
@@ -336,20 +342,30 @@ class Thinker:
         return output
 
     def _grow(
-        self, context: Context, new: Tensor, adapter: Adapter, **inputs: Tensor
+        self,
+        context: Context,
+        new: Tensor,
+        adapter: Adapter,
+        are_words: bool = True,
+        **inputs: Tensor,
     ) -> tuple[Context, Tensor]:
-        """Read more after a context: (B, t) inputs, of which `new` says which a row has."""
+        """Read more after a context: (B, t) inputs, of which `new` says which a row has.
+
+        Unless they are words, they are not counted for a read-out of means.
+        """
         mask = torch.cat([context.mask, new], dim=1)
         places = context.position[:, None] + (new.cumsum(dim=1) - 1).clamp(min=0)  # (B, t)
         cache = context.cache()
         output = self._run(cache, mask, places.expand(self._axes, -1, -1), adapter, **inputs)
-        tally = self._tally(output, new, torch.zeros_like(new))
+        tally = context.tally
+        if are_words and tally and (more := self._tally(output, new, torch.zeros_like(new))):
+            tally = tally.add(more)
         longer = Context(
             tuple(cache.layers),
             mask,
             context.position + new.sum(dim=1),
             output.last_hidden_state[:, -1],
-            context.tally.add(tally) if context.tally and tally else None,
+            tally,
         )
         return longer, output.last_hidden_state
 

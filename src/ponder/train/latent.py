@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from accelerate import Accelerator
 
+from ponder.errors import ConfigError
 from ponder.gallery.tasks import TASKS
 from ponder.model.latent import TransitionAdapter, TransitionConfig
 from ponder.model.saved import load_saved, save
@@ -19,8 +20,8 @@ from ponder.train.curriculum import Curriculum, Stage
 from ponder.train.latent_loss import LatentLoss, LatentWeights
 from ponder.train.learning import (
     embedding_prefixes,
-    found_first,
     learning_parameters,
+    look_at,
     set_up_attention,
 )
 from ponder.train.log import Run, plot, read_metrics
@@ -32,14 +33,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from torch import nn
+    from torch import Tensor
 
     from ponder.model.thinker import Thinker
     from ponder.progress import Progress
-    from ponder.train.joint import Pairs
+    from ponder.train.joint import PairBatch, Pairs
     from ponder.train.task_pairs import TaskPairs
 
-LOOKED_AT = 24  # pairs of each task that are measured on dev
 REWARM = 8  # steps in which the rate rises again after a change of stage
 
 Part = Literal["latent", "reasoning", "embedding", "queries", "readout"]
@@ -114,6 +114,9 @@ class LatentTrainer(PairTrainer):
         thinker: what learns, on its device; a transition adapter of it is trained further.
         accelerator: the processes that share the work.
         pairs: what is learnt from.
+
+    Raises:
+        ConfigError: at a ratio there would be nothing to learn.
     """
 
     def __init__(
@@ -126,13 +129,12 @@ class LatentTrainer(PairTrainer):
         self.config = config
         if thinker.latent is None:
             thinker.latent = fresh_adapter(config, thinker)
-        learning = learning_parameters(thinker)
-        for name, part in learning.items():
-            for parameter in part:
-                parameter.requires_grad_(name in config.learns)
-        sides: dict[str, list[nn.Parameter]] = {
-            name: part for name, part in learning.items() if name in config.learns
-        }
+        sides = learning_parameters(thinker, config.learns)
+        if set(sides) == {"latent"} and 0 in config.ratios:
+            raise ConfigError(
+                "ratios: at 0 no latent step is taken, so the transition adapter cannot learn; "
+                "leave it out, or let other parts learn, too"
+            )
         weights = LatentWeights(
             config.language,
             config.latent,
@@ -171,17 +173,15 @@ class LatentTrainer(PairTrainer):
         values = self.update(step, drawn.task, values, rise)
         return values | {"ratio": float(stage.ratio), "answer": float(stage.has_answer)}
 
-    @torch.no_grad()
     def look(self, dev: Sequence[TaskPairs]) -> dict[str, float]:
         """Return how often a dev query finds its own positive first among a batch, on average."""
-        found: dict[str, list[float]] = {"dev_never": [], "dev_latent": []}
-        for task in dev:
-            batch = task.draw(LOOKED_AT, 0.0, seed=0)
+
+        def embed(batch: PairBatch) -> dict[str, Tensor]:
             with self.thinker.folded():
-                both = self.loss.embed(batch, Stage(1.0, False, 0))
-            for shares, rows in zip(found.values(), both, strict=True):
-                shares.append(found_first(rows))
-        return {name: sum(shares) / len(shares) for name, shares in found.items()}
+                plain, latent = self.loss.embed(batch, Stage(1.0, False, 0))
+            return {"dev_never": plain, "dev_latent": latent}
+
+        return look_at(dev, embed)
 
 
 def fresh_adapter(config: LatentConfig, thinker: Thinker) -> TransitionAdapter:

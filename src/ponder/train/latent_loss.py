@@ -109,9 +109,7 @@ class LatentLoss:
         whole = self._run(batch.rows, texts, stage) if len(divided) == 1 else None
         with torch.no_grad():
             runs = [whole] if whole else [self._take(batch, texts, stage, c) for c in divided]
-            order = torch.tensor([row for chunk in divided for row in chunk]).argsort()
-            columns = zip(*(run.parts for run in runs), strict=True)
-            parts = [torch.cat([part.detach() for part in column])[order] for column in columns]
+            parts = _joined(runs, divided)
             written = self._embed_written(batch, divided) if self._weights.distill else None
         losses, by_part = self._joint(parts, written, batch)
         total = torch.tensor(float(sum(map(len, texts))), device=parts[0].device)
@@ -132,10 +130,7 @@ class LatentLoss:
         texts: list[list[int]] = [[] for _ in batch.rows]
         divided = self._chunks(batch, texts)
         runs = [self._take(batch, texts, stage, chunk) for chunk in divided]
-        order = torch.tensor([row for chunk in divided for row in chunk]).argsort()
-        plain, latent = (
-            torch.cat([getattr(run, name) for run in runs])[order] for name in ("plain", "latent")
-        )
+        plain, latent, _ = _joined(runs, divided)
         return plain, latent
 
     def _take(
@@ -233,6 +228,13 @@ class LatentLoss:
         if self._thinker.latent is None:
             raise ValueError("a thinker without a transition adapter cannot learn latent steps")
         return self._thinker.latent
+
+
+def _joined(runs: Sequence[_Run], divided: Sequence[Sequence[int]]) -> list[Tensor]:
+    """Return the parts of all runs in the order of the batch, through which no gradient flows."""
+    order = torch.tensor([row for chunk in divided for row in chunk]).argsort()
+    columns = zip(*(run.parts for run in runs), strict=True)
+    return [torch.cat([part.detach() for part in column])[order] for column in columns]
 
 
 def score_distance(taught: Tensor, own: Tensor, group: Tensor) -> Tensor:

@@ -26,6 +26,7 @@ from ponder.gallery.tasks import TASKS
 from ponder.model.saved import load_saved, save
 from ponder.model.thoughts import OPENING
 from ponder.train.gap import gap
+from ponder.train.learning import LOOKED_AT
 from ponder.train.likelihood import surprises
 from ponder.train.log import Run, plot, read_metrics
 from ponder.train.schedule import STEPS_APART, cosine
@@ -44,9 +45,6 @@ if TYPE_CHECKING:
     from ponder.model.thinker import Thinker
     from ponder.progress import Progress
     from ponder.train.task_pairs import TaskPairs
-
-
-LOOKED_AT = 24  # queries of each task that are measured on dev
 
 
 @dataclass(frozen=True)

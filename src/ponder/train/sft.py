@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import torch
 from accelerate import Accelerator
 
 from ponder.gallery.tasks import TASKS
@@ -16,8 +15,8 @@ from ponder.model.thinker import Thinker, ThinkerConfig
 from ponder.train.joint import JointLoss, Weights
 from ponder.train.learning import (
     embedding_prefixes,
-    found_first,
     learning_parameters,
+    look_at,
     set_up_attention,
 )
 from ponder.train.log import Run, plot, read_metrics
@@ -31,6 +30,9 @@ from ponder.train.trial import think
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import torch
+    from torch import Tensor
+
     from ponder.progress import Progress
     from ponder.train.joint import PairBatch, Pairs
     from ponder.train.record_pairs import RecordPairs
@@ -39,7 +41,6 @@ if TYPE_CHECKING:
 
 
 BAD = "bad_rows.jsonl"
-LOOKED_AT = 24  # pairs of each task that are measured on dev
 
 
 @dataclass(frozen=True)
@@ -143,8 +144,7 @@ class Sft(PairTrainer):
             "queries": config.query_learning_rate,
             "readout": config.readout_learning_rate,
         }
-        learning = learning_parameters(thinker)
-        sides = {name: learning[name] for name in rates if name in learning}
+        sides = learning_parameters(thinker, rates)
         super().__init__(config, thinker, accelerator, pairs, sides, rates)
 
     def step(self, step: int) -> dict[str, float]:
@@ -228,18 +228,16 @@ def start(config: SftConfig, device: torch.device) -> Thinker:
     return thinker
 
 
-@torch.no_grad()
 def look(trainer: Sft, dev: Sequence[TaskPairs]) -> dict[str, float]:
     """Return how often a dev query finds its own positive first among a batch, on average.
 
     "taught" is with the data's thoughts, which know the answer; "always" with the model's own.
     """
-    found: dict[str, list[float]] = {"dev_never": [], "dev_taught": [], "dev_always": []}
-    for task in dev:
-        batch = task.draw(LOOKED_AT, 0.0, seed=0)
+
+    def embed(batch: PairBatch) -> dict[str, Tensor]:
         with trainer.thinker.folded():
             plain, taught = trainer.loss.embed(batch)
             _, own = trainer.loss.embed(trainer.think(batch))
-        for name, rows in zip(found, (plain, taught, own), strict=True):
-            found[name].append(found_first(rows))
-    return {name: sum(shares) / len(shares) for name, shares in found.items()}
+        return {"dev_never": plain, "dev_taught": taught, "dev_always": own}
+
+    return look_at(dev, embed)
