@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ponder.items import Item
-from ponder.model.thoughts import compose
+from ponder.model.thoughts import thought_ids
 from ponder.train.task_pairs import Entry, TaskPairs
 
 if TYPE_CHECKING:
@@ -16,14 +16,13 @@ COLOURS = ("red", "blue", "green", "white", "black", "brown", "grey", "pink")
 
 def tasks(backbone: Backbone) -> list[TaskPairs]:
     """One task: a colour's name finds the sentence about it; half of the thoughts are empty."""
-    tokenize = backbone.processor.tokenizer
+    tokenizer = backbone.processor.tokenizer
 
     def entry(text: str, colour: str) -> Entry:
         row = backbone.prepare(Item((text,)), text)
         reasoning = "" if len(colour) > 4 else f"this is {colour}"
-        thoughts = (compose(reasoning, colour), compose("", colour))
-        ids = [tokenize(t, add_special_tokens=False)["input_ids"] for t in thoughts]
-        return Entry(row, ids[0], ids[1])
+        taught = thought_ids(tokenizer, reasoning, colour)
+        return Entry(row, taught, thought_ids(tokenizer, "", colour))
 
     queries = [entry(colour, colour) for colour in COLOURS]
     candidates = [entry(f"the bicycle is {colour}", colour) for colour in COLOURS]

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 import torch
 
 from ponder.engine.writing import Draft, Sampling, Writer
-from ponder.model.thoughts import compose, is_complete, remainder
+from ponder.model.thoughts import compose, is_complete, remainder, thought_ids
 from ponder.train.records import WrittenThought, read_thought
 from tests.families import tokenizer
+
+if TYPE_CHECKING:
+    from ponder.engine.model import Model
 
 TOKENIZER = tokenizer("<image>")
 
@@ -44,6 +49,16 @@ def test_a_thought_ends_with_its_answer(reasoning: str) -> None:
     assert read_thought(text) == WrittenThought(reasoning, "a red bicycle")
     assert draft.closing == 0
     assert draft.unread == 1  # the context has not read the last token yet
+
+
+@pytest.mark.nano
+@pytest.mark.parametrize("reasoning", ["two wheels", ""])
+def test_a_thought_is_taught_in_tokens_that_can_be_written(nano: Model, reasoning: str) -> None:
+    tokenizer = nano._saved.backbone.processor.tokenizer
+    taught = thought_ids(tokenizer, reasoning, "a red bicycle")
+    given = Writer(tokenizer, 100).start(0).tokens
+    assert taught[: len(given)] == given
+    assert tokenizer.decode(taught) == compose(reasoning, "a red bicycle")
 
 
 @pytest.mark.parametrize("limit", range(8, 24))

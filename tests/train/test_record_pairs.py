@@ -105,7 +105,8 @@ def test_what_cannot_be_read_is_replaced_and_reported(
 def test_records_are_learnt(file: Path) -> None:
     config = SftConfig(
         batch=4,
-        learning_rate=5e-3,
+        reasoning_learning_rate=5e-3,
+        embedding_learning_rate=5e-3,
         query_learning_rate=5e-3,
         temperature=0.1,
         steps=10,

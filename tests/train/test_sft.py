@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 RECIPE = SftConfig(
     steps=12,
     batch=6,
-    learning_rate=5e-3,
+    reasoning_learning_rate=5e-3,
+    embedding_learning_rate=5e-3,
     query_learning_rate=5e-3,
     readout_learning_rate=5e-3,
     temperature=0.1,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from ponder.errors import ItemError, PonderError
-from ponder.model.thoughts import compose
+from ponder.model.thoughts import thought_ids
 from ponder.train.joint import PairBatch, Side
 from ponder.train.records import BadRow, read_records
 
@@ -98,10 +98,8 @@ class RecordPairs:
 
     def _thought(self, side: WrittenSide, is_brief: bool) -> list[int]:
         assert side.thought is not None  # those without one are left out when they are read
-        text = compose("", side.thought.answer) if is_brief else side.thought.text
-        tokenizer = self._backbone.processor.tokenizer
-        ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
-        return ids
+        reasoning = "" if is_brief else side.thought.reasoning
+        return thought_ids(self._backbone.processor.tokenizer, reasoning, side.thought.answer)
 
 
 def _shuffled(count: int, chance: random.Random) -> Iterator[int]:

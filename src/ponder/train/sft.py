@@ -63,7 +63,8 @@ class SftConfig:
         steps: optimizer steps.
         batch: pairs a step in one process, all of one task.
         task_power: a task is drawn in proportion to its number of queries to this power.
-        learning_rate: of the adapters, at its peak.
+        reasoning_learning_rate: of the reasoning adapter, at its peak.
+        embedding_learning_rate: of the embedding adapter.
         query_learning_rate: of the queries and of the map of their mean.
         readout_learning_rate: of a read-out of means, where there is one.
         weight_decay: of AdamW.
@@ -96,7 +97,8 @@ class SftConfig:
     steps: int = 256
     batch: int = 24
     task_power: float = 0.5
-    learning_rate: float = 1e-3
+    reasoning_learning_rate: float = 1e-3
+    embedding_learning_rate: float = 1e-3
     query_learning_rate: float = 2e-3
     readout_learning_rate: float = 3e-4
     weight_decay: float = 0.01
@@ -139,8 +141,8 @@ class Sft(PairTrainer):
             config.chunk_tokens,
         )
         rates = {
-            "reasoning": config.learning_rate,
-            "embedding": config.learning_rate,
+            "reasoning": config.reasoning_learning_rate,
+            "embedding": config.embedding_learning_rate,
             "queries": config.query_learning_rate,
             "readout": config.readout_learning_rate,
         }

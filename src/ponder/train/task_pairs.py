@@ -13,7 +13,7 @@ from ponder.engine.batching import ahead
 from ponder.gallery.tasks import default_folder, read_task
 from ponder.items import parse
 from ponder.model.saved import PREPROCESSING
-from ponder.model.thoughts import compose
+from ponder.model.thoughts import thought_ids
 from ponder.train.cached import cached
 from ponder.train.joint import PairBatch, Side
 from ponder.train.packed import pack, unpack
@@ -142,7 +142,7 @@ def _entries(
     rows: Sequence[dict[str, Any]], backbone: Backbone, stage: str, progress: Progress
 ) -> list[Entry]:
     def thought(reasoning: str, answer: str) -> list[int]:
-        return _ids(backbone, compose(reasoning, answer))
+        return thought_ids(backbone.processor.tokenizer, reasoning, answer)
 
     return [
         Entry(prepared, thought(row["reasoning"] or "", row["answer"]), thought("", row["answer"]))
@@ -199,8 +199,3 @@ def _prepare(row: dict[str, Any], backbone: Backbone) -> Prepared:
     item = parse({key: part for key, part in value.items() if part}, row["id"])
     chosen = replace(item, instruction=row.get("instruction") or None)
     return backbone.prepare(chosen, row["id"])
-
-
-def _ids(backbone: Backbone, text: str) -> list[int]:
-    ids: list[int] = backbone.processor.tokenizer(text, add_special_tokens=False)["input_ids"]
-    return ids
