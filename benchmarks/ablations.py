@@ -1,6 +1,6 @@
 """What a change of recipe does to retrieval: models side by side on the Gallery's tasks.
 
-    python benchmarks/ablations.py BASE OTHER... [--modes never,always] [--tasks all] [--json FILE]
+    python benchmarks/ablations.py BASE OTHER... [--modes never always] [--tasks all] [--json FILE]
 
 Each argument is the folder of a training run, its model in `model`. Every item is embedded in each
 mode; the vectors are kept in the run's folder (as `ponder eval gallery --out RUN/eval` keeps them),
@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import ponder
 from ponder.engine.trace import THINK_MODES
-from ponder.eval.embedded import embed
-from ponder.eval.gallery import built_tasks, contents, task_names
+from ponder.eval.gallery import built_tasks, embed_task, task_names
 from ponder.eval.metrics import ranks
 from ponder.eval.routing import interval, mean
 from ponder.gallery.tasks import default_folder
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 
     from ponder.engine.trace import ThinkMode
     from ponder.eval.gallery import Task
-    from ponder.model.thinker import Kind
 
     Hits = list[NDArray[np.float64]]
 
@@ -43,16 +41,10 @@ def hits(run: Path, tasks: Sequence[Task], modes: Sequence[ThinkMode]) -> dict[s
     found: dict[str, Hits] = {mode: [] for mode in modes}
     for mode in modes:
         for task in tasks:
-            print(f"{run.name}, {mode}: {task.name}", flush=True)
-            sides: list[tuple[Kind, list[Any]]] = [
-                ("query", task.queries),
-                ("document", task.candidates),
-            ]
-            queries, candidates = (
-                embed(model, contents(items), kind, mode, task.name, cache, done).vectors
-                for kind, items in sides
-            )
-            found[mode].append((ranks(queries @ candidates.T, task.right) == 1).astype(float))
+            print(f"{run}, {mode}: {task.name}", flush=True)
+            queries, candidates = embed_task(model, task, mode, cache, done)
+            scores = queries.vectors @ candidates.vectors.T
+            found[mode].append((ranks(scores, task.right) == 1).astype(float))
     return found
 
 
@@ -77,22 +69,21 @@ def cells(found: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("runs", type=Path, nargs="+")
-    parser.add_argument("--modes", default="never,always")
+    parser.add_argument("--modes", nargs="+", choices=THINK_MODES, default=["never", "always"])
     parser.add_argument("--tasks", default="all")
     parser.add_argument("--split", default="test", choices=["dev", "test"])
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    modes = [mode for mode in THINK_MODES if mode in options.modes.split(",")]
     tasks = built_tasks(default_folder(), task_names(options.tasks), options.split)
-    every = {run.name: hits(run, tasks, modes) for run in options.runs}
-    base = every[options.runs[0].name]
+    every = {str(run): hits(run, tasks, options.modes) for run in options.runs}
+    base = every[str(options.runs[0])]
     names = [task.name for task in tasks]
     result = {
-        name: {mode: compare(of_run[mode], base[mode], names) for mode in modes}
+        name: {mode: compare(of_run[mode], base[mode], names) for mode in options.modes}
         for name, of_run in every.items()
     }
-    print(f"\n| recipe | {' | '.join(f'{mode} | difference' for mode in modes)} |")
-    print("| --- |" + " --- | --- |" * len(modes))
+    print(f"\n| recipe | {' | '.join(f'{mode} | difference' for mode in options.modes)} |")
+    print("| --- |" + " --- | --- |" * len(options.modes))
     for name, of_modes in result.items():
         print(f"| {name} | {' | '.join(map(cells, of_modes.values()))} |")
     if options.json:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
+from ponder.model.gate import cut
 from ponder.train.gap import gap
 from ponder.train.gating import GateConfig, auc, choose, fit, probabilities, routing
 from ponder.train.log import Run
@@ -103,6 +104,13 @@ def test_where_the_gain_may_be_luck_nothing_thinks(tmp_path: Path) -> None:
         chosen = choose(gate, replace(trial, queries=queries), token_price=0.002)
         luck += chosen["query"] <= 1
     assert luck <= 2
+
+
+def test_a_share_of_none_lets_nothing_think_however_sure_the_gate_is() -> None:
+    sure = np.ones(4, dtype=np.float32)
+    assert not (sure >= cut(sure, 0.0)).any()
+    asked = np.array([0.1, 0.7, 0.4, 0.9], dtype=np.float32)
+    assert (asked >= cut(asked, 0.5)).tolist() == [False, True, False, True]
 
 
 def test_thinking_is_ranked_among_those_that_do_not() -> None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ponder.eval.embedded import embed
-from ponder.eval.gallery import contents
+from ponder.eval.gallery import embed_task
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from ponder.engine.trace import ThinkMode
     from ponder.eval.embedded import Embedded
     from ponder.eval.gallery import Task
-    from ponder.model.thinker import Kind
 
 
 @dataclass(frozen=True)
@@ -77,19 +75,11 @@ def embed_both_ways(
         cache: the folder where blocks of vectors are kept.
         advance: told how many more embeddings are done.
     """
-
-    def side(kind: Kind, items: Sequence[Any]) -> Side:
-        name = f"{task.name} {kind}"
-        return _side(
-            {
-                mode: embed(model, contents(items), kind, mode, name, cache, advance)
-                for mode in model.think_modes
-            }
-        )
-
-    return BothWays(
-        task.name, side("query", task.queries), side("document", task.candidates), task.right
+    embedded = {mode: embed_task(model, task, mode, cache, advance) for mode in model.think_modes}
+    queries, candidates = (
+        _side({mode: sides[i] for mode, sides in embedded.items()}) for i in range(2)
     )
+    return BothWays(task.name, queries, candidates, task.right)
 
 
 def _side(modes: dict[ThinkMode, Embedded]) -> Side:

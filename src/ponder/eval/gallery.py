@@ -9,20 +9,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ponder.errors import PonderError
+from ponder.eval.embedded import embed
 from ponder.gallery import read
 from ponder.gallery.tasks import TASKS, read_task
 from ponder.gallery.tasks.pictures import one_a_concept, plain, twins
 from ponder.items import parse
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from ponder.engine.model import Model
+    from ponder.engine.trace import ThinkMode
+    from ponder.eval.embedded import Embedded
     from ponder.gallery.concepts import Split
     from ponder.items import Item
     from ponder.media import Limits
+    from ponder.model.thinker import Kind
 
 CANDIDATES = 500
 COLUMNS = ("id", "concept", "variant", "picture", "caption", "style")
@@ -51,11 +56,6 @@ class GalleryContent:
         """Parse it; errors call it `name`."""
         value = {"text": self.value} if isinstance(self.value, str) else self.value
         return parse(value, name, limits)
-
-
-def contents(items: Sequence[Any]) -> list[GalleryContent]:
-    """Return a task's items as what is embedded and kept."""
-    return [GalleryContent(item) for item in items]
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,26 @@ def tasks(folder: Path, split: Split) -> list[Task]:
             [google["id"] for google, _ in styles],
         ),
     ]
+
+
+def embed_task(
+    model: Model, task: Task, think: ThinkMode, cache: Path, advance: Callable[[int], None]
+) -> tuple[Embedded, Embedded]:
+    """Embed a task's queries and candidates, or read what an earlier run of the same model kept.
+
+    Args:
+        model: what embeds.
+        task: what is embedded.
+        think: which of them to think about.
+        cache: the folder where blocks of vectors are kept.
+        advance: told how many more are done.
+    """
+
+    def side(kind: Kind, items: Sequence[Any]) -> Embedded:
+        name = f"{task.name} {kind}"
+        return embed(model, list(map(GalleryContent, items)), kind, think, name, cache, advance)
+
+    return side("query", task.queries), side("document", task.candidates)
 
 
 def task_names(listed: str) -> tuple[str, ...]:

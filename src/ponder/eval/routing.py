@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ponder.eval.metrics import gains, ranks
+from ponder.model.gate import cut
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -125,7 +126,7 @@ class Routing:
         """Return hit@1 over thought tokens where the likeliest to pay think first."""
         points = []
         for rate in CURVE_RATES:
-            cuts = [_cut(gates, rate) for gates in self._gates]
+            cuts = [cut(gates, rate) for gates in self._gates]
             chosen = self._chosen(
                 [
                     [task.queries.gate >= cuts[0], task.candidates.gate >= cuts[1]]
@@ -201,12 +202,6 @@ def interval(
 def _point(rate: float, draws: Sequence[Scored]) -> Point:
     tokens = float(np.mean([np.mean(draw.tokens) for draw in draws]))
     return Point(rate, tokens, float(np.mean([mean(draw.hits()) for draw in draws])))
-
-
-def _cut(gates: NDArray[np.float64], rate: float) -> float:
-    """Return the least probability among the share `rate` of the likeliest; 2 for none."""
-    count = round(rate * len(gates))
-    return float(np.sort(gates)[-count]) if count else 2.0
 
 
 def _per_item(task: BothWays, amounts: Sequence[float]) -> float:

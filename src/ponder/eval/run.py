@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ponder.eval.embedded import embed
-from ponder.eval.gallery import contents
+from ponder.eval.gallery import embed_task
 from ponder.eval.metrics import hit, ndcg, ranks
 from ponder.progress import counted
 
@@ -15,9 +14,7 @@ if TYPE_CHECKING:
 
     from ponder.engine.model import Model
     from ponder.engine.trace import ThinkMode
-    from ponder.eval.embedded import Embedded
     from ponder.eval.gallery import Task
-    from ponder.model.thinker import Kind
     from ponder.progress import Progress
 
 Scores = dict[str, float]
@@ -57,12 +54,7 @@ def evaluate(
 def _score(model: Model, task: Task, think: ThinkMode, cache: Path, progress: Progress) -> Scores:
     total = len(task.queries) + len(task.candidates)
     advance = counted(progress, f"embed {task.name}", total)
-
-    def side(kind: Kind, items: Sequence[Any]) -> Embedded:
-        name = f"{task.name} {kind}"
-        return embed(model, contents(items), kind, think, name, cache, advance)
-
-    queries, candidates = side("query", task.queries), side("document", task.candidates)
+    queries, candidates = embed_task(model, task, think, cache, advance)
     traces = queries.traces + candidates.traces
     ranked = ranks(model.similarity(queries.vectors, candidates.vectors), task.right)
     return {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -11,6 +12,8 @@ from ponder.errors import WeightsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from numpy.typing import NDArray
 
 
 DROPOUT = 0.1
@@ -93,3 +96,10 @@ class Gate(nn.Module):
         seen = torch.cat([queries, last], dim=-1) if self.reads_last else queries
         logits: Tensor = self.layers(seen.float()).squeeze(-1)
         return logits
+
+
+def cut(probabilities: NDArray[np.floating], share: float) -> float:
+    """Return the least probability among the likeliest `share` of items; 2 for none."""
+    count = round(share * len(probabilities))
+    # Just above 1 would not do: beside float32 it is rounded to 1, which a gate may reach.
+    return float(np.sort(probabilities)[-count]) if count else 2.0

@@ -17,7 +17,7 @@ import torch
 from torch.nn import functional as F
 
 from ponder.gallery.tasks import TASKS
-from ponder.model.gate import Gate
+from ponder.model.gate import Gate, cut
 from ponder.model.saved import load_saved, save
 from ponder.train.log import Run
 from ponder.train.task_pairs import load_pairs
@@ -150,7 +150,7 @@ def choose(gate: Gate, trial: Trial, token_price: float) -> dict[Kind, float]:
     are taken off: where the gain may be luck, nothing thinks.
     """
     asked = [probabilities(gate, part) for part in (trial.queries, trial.documents)]
-    cuts = [[_cut(found, rate) for rate in RATES] for found in asked]
+    cuts = [[cut(found, rate) for rate in RATES] for found in asked]
     tokens = [part.tokens.float() for part in (trial.queries, trial.documents)]
     nobody = [torch.zeros(len(found), dtype=torch.bool) for found in asked]
     never = trial.reciprocal_ranks(*nobody)
@@ -166,12 +166,6 @@ def choose(gate: Gate, trial: Trial, token_price: float) -> dict[Kind, float]:
         if mean - SURE * error > best:
             best, chosen = mean - SURE * error, pair
     return {"query": chosen[0], "document": chosen[1]}
-
-
-def _cut(asked: NDArray[np.float32], rate: float) -> float:
-    """Return the probability from which a share of the items thinks; above 1 for none."""
-    count = round(rate * len(asked))
-    return float(np.sort(asked)[-count]) if count else float(np.nextafter(1.0, 2.0))
 
 
 @torch.inference_mode()
