@@ -24,7 +24,8 @@ class Budget:
 
     Attributes:
         batch_tokens: most tokens of one batch being read, padding included; a longer item is alone.
-        context_tokens: most tokens whose keys and values thoughts being written may come to hold.
+        context_tokens: most tokens whose keys and values thoughts being written may come to hold;
+            rows that wait for latent steps take them together at so many.
     """
 
     batch_tokens: int

@@ -2,7 +2,8 @@
 
 Items are read in batches of a token budget. Those that need no thought are done then; the others
 go on from the context they have, in one batch that rows leave as they finish and waiting rows join.
-Finished thoughts are read out a few at a time, and latent steps taken by some rows together.
+Finished thoughts are read out a few at a time; latent steps are taken by as many rows together as
+there is room for, since a step has to fetch all weights however few they are.
 """
 
 from __future__ import annotations
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 REFILL = 0.75  # rows join those being written once these take less of their room than this
 READ_OUT_ROWS = 8  # finished thoughts that are read out together, at least
-ROLL_OUT_ROWS = 32  # rows that take latent steps together, at least
 
 
 @dataclass
@@ -118,8 +118,7 @@ class Scheduler:
             elif self._waiting or self._writing:
                 self._write()
             elif self._rolling:
-                self._roll_out(_merged(self._rolling))
-                self._rolling = []
+                self._roll_out_waiting()
             elif self._written:
                 self._read_out_written()
             else:
@@ -156,9 +155,9 @@ class Scheduler:
             for i in hard:
                 rows[i].anchor = states.queries[i]
             self._rolling.append(_Group(rows, context).take(hard))
-            if sum(len(group.rows) for group in self._rolling) >= ROLL_OUT_ROWS:
-                together, self._rolling = _merged(self._rolling), []
-                self._roll_out(together)
+            held = sum(len(group.rows) * group.context.columns for group in self._rolling)
+            if held >= self._room:
+                self._roll_out_waiting()
         elif hard and context is not None:
             self._waiting.append(_Group(rows, context).take(hard))
         elif hard:
@@ -223,6 +222,10 @@ class Scheduler:
             raise ItemError(group.rows[0].item.name, "no memory for its thought")
         self._room = max(1, self._taken(group) // 2)
         self._waiting[:0] = group.split(len(group.rows) // 2)
+
+    def _roll_out_waiting(self) -> None:
+        together, self._rolling = _merged(self._rolling), []
+        self._roll_out(together)
 
     def _roll_out(self, group: _Group) -> None:
         """Let rows take their latent steps, and embed them."""
