@@ -48,10 +48,12 @@ def shaken(
     return made
 
 
-def rolling(family: str, config: ThinkerConfig = CONFIG, steps: int = 3) -> Thinker:
+def rolling(
+    family: str, config: ThinkerConfig = CONFIG, steps: int = 3, experts: int = 4
+) -> Thinker:
     """Return a thinker that takes latent steps, its adapter random as the rest."""
     made = thinker(family, config)
-    shape = TransitionConfig(steps, input_scale=0.5)
+    shape = TransitionConfig(steps, experts, min(2, experts), input_scale=0.5)
     with torch.random.fork_rng():
         torch.manual_seed(3)
         made.latent = TransitionAdapter(shape, made.backbone.hidden_size)

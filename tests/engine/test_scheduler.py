@@ -196,6 +196,12 @@ def test_latent_steps_are_the_same_whatever_shares_the_batch(family: str) -> Non
         assert trace.thought is None
 
 
+def test_latent_steps_need_no_experts() -> None:
+    _, traces = run(rolling("llava", experts=0), "latent")
+    assert {trace.experts for trace in traces} == {((), (), ())}
+    assert {trace.latent_steps for trace in traces} == {3}
+
+
 def test_the_gate_may_choose_latent_steps(made: Thinker) -> None:
     rolled = rolling(made.backbone.model.config.model_type.replace("ponder_", ""))
     never, _ = run(rolled, "never")

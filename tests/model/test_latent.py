@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from ponder.errors import ThinkModeError, WeightsError
+from ponder.errors import ConfigError, ThinkModeError, WeightsError
 from ponder.model.latent import TransitionAdapter, TransitionConfig
 from ponder.model.saved import LATENT, load_saved, save
 from tests.families import FAMILIES
@@ -118,12 +118,17 @@ def test_a_step_that_repeats_a_token_equals_reading_it() -> None:
         ) -> tuple[torch.Tensor, torch.Tensor]:
             return token.expand_as(state), torch.zeros(len(state), 0)
 
-    made.latent = Same(TransitionConfig(steps=1, experts=0), made.backbone.hidden_size)
+    made.latent = Same(TransitionConfig(steps=1, experts=0, chosen=0), made.backbone.hidden_size)
     with torch.no_grad():
         context = made.read(rows)
         _, rollout = made.roll_out(context, context.last)
         _, states = made.extend(context, [[30]])
     assert torch.allclose(rollout.states[:, 1], states[:, -1], atol=1e-5)
+
+
+def test_no_more_experts_are_chosen_than_there_are() -> None:
+    with pytest.raises(ConfigError, match="2 of 0 experts"):
+        TransitionConfig(experts=0)
 
 
 def test_without_an_adapter_or_a_cache_to_go_on_from_it_is_refused() -> None:

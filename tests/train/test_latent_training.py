@@ -88,6 +88,15 @@ def test_chunks_change_no_gradient(family: str, stage: Stage) -> None:
     assert all(g.abs().max() > 0 for name, g in whole.items() if name.startswith("latent"))
 
 
+def test_the_shared_expert_learns_alone() -> None:
+    made = rolling("llava", experts=0)
+    found, losses = gradients(made, pairs(made, [0, 1, 2, 3]), END)
+    learnt = {name: g for name, g in found.items() if name.startswith("latent")}
+    assert learnt
+    assert all(gradient.abs().max() > 0 for gradient in learnt.values())
+    assert losses["balance"] == 0
+
+
 def test_it_is_the_gradient_of_the_plain_loss() -> None:
     """The loss written down in one piece, row by row, has the same gradients."""
     made = rolling("llava")

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ponder.errors import ConfigError
+
 
 @dataclass(frozen=True)
 class TransitionConfig:
@@ -21,11 +23,14 @@ class TransitionConfig:
     Attributes:
         steps: K, latent steps.
         experts: N, routed experts; 0 leaves the shared one alone.
-        chosen: how many of them take part in a step.
+        chosen: how many of them take part in a step; N at most.
         width: of an expert's hidden layer; None for that of the backbone's states.
         is_anchored: whether the router sees the no-think read-out.
         input_scale: root mean square to which inputs are brought, that of token embeddings; None
             leaves them as they are, as published.
+
+    Raises:
+        ConfigError: more experts are chosen than there are.
     """
 
     steps: int = 8
@@ -34,6 +39,13 @@ class TransitionConfig:
     width: int | None = None
     is_anchored: bool = True
     input_scale: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.chosen > self.experts:
+            raise ConfigError(
+                f"chosen: a step cannot take {self.chosen} of {self.experts} experts; "
+                f"set it to {self.experts} or less"
+            )
 
 
 @dataclass(frozen=True)
