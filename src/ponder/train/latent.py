@@ -55,7 +55,7 @@ class LatentConfig:
         tasks: of the Gallery.
         latent_steps: K.
         experts: routed ones; 0 leaves the shared one alone.
-        chosen: how many of them take part in a step.
+        chosen: how many of them take part in a step; 0 without experts.
         is_anchored: whether the router sees the no-think read-out.
         learns: what is trained.
         ratios: shares of a thought's reasoning that become latent, stage by stage.
@@ -102,7 +102,7 @@ class LatentConfig:
     mixed: float = 0.5
     balance: float = 0.1
     distill: float = 0.0
-    chunk_tokens: int = 8192
+    chunk_tokens: int = 4096
     checkpoint_every: int = 50
 
 

@@ -110,7 +110,7 @@ class SftConfig:
     think: float = 1.0
     no_think: float = 1.0
     mixed: float = 0.5
-    chunk_tokens: int = 8192
+    chunk_tokens: int = 4096
     checkpoint_every: int = 64
 
 
