@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,11 @@ from ponder.errors import ConfigError
 from ponder.train.align import AlignConfig
 from ponder.train.config import read_config
 from ponder.train.gating import GateConfig
+from ponder.train.latent import LatentConfig
 from ponder.train.rl import RlConfig
 from ponder.train.sft import SftConfig
+
+SHIPPED = Path(__file__).parents[2] / "configs"
 
 
 def config(folder: Path, text: str) -> Path:
@@ -45,8 +49,26 @@ def test_mistakes_are_named(tmp_path: Path, text: str, message: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "kind"),
-    [("align", AlignConfig), ("sft", SftConfig), ("gate", GateConfig), ("rl", RlConfig)],
+    [
+        ("align", AlignConfig),
+        ("sft", SftConfig),
+        ("gate", GateConfig),
+        ("rl", RlConfig),
+        ("latent", LatentConfig),
+    ],
 )
 def test_the_shipped_recipe_is_the_default(name: str, kind: type[Any]) -> None:
-    shipped = Path(__file__).parents[2] / "configs" / f"{name}.yaml"
-    assert read_config(shipped, kind) == kind()
+    assert read_config(SHIPPED / f"{name}.yaml", kind) == kind()
+
+
+@pytest.mark.parametrize(("stage", "kind"), [("sft", SftConfig), ("latent", LatentConfig)])
+def test_an_ablation_differs_from_its_base_in_one_thing(stage: str, kind: type[Any]) -> None:
+    recipes = {
+        path.stem: asdict(read_config(path, kind))
+        for path in (SHIPPED / "ablations" / stage).glob("*.yaml")
+    }
+    base = recipes.pop("base")
+    assert recipes
+    for name, recipe in recipes.items():
+        changed = [key for key in base if recipe[key] != base[key]]
+        assert 1 <= len(changed) <= 2, (name, changed)
