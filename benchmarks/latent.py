@@ -1,6 +1,6 @@
 """Latent steps next to written thoughts: the same model, items and scheduler in one run.
 
-    python benchmarks/latent.py [--model nano-think] [--items 96] [--json FILE]
+    python benchmarks/latent.py [--model nano-think] [--items 96] [--json FILE] [--plot FILE]
 
 First the model as it is: thoughts of the length it writes them. Then thoughts of given lengths, to
 show how the ratio grows with them: here the model is made to write so many tokens, whatever they
@@ -14,7 +14,7 @@ import argparse
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from ponder.engine.scheduler import Scheduler
 from ponder.engine.writing import Draft, Writer
 from ponder.gallery import default_folder, read
 from ponder.items import parse
+from ponder.plotting import pyplot
 from think import place
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from ponder.model.thinker import Thinker
 
 LENGTHS = (16, 32, 64, 128, 256)
+RATIO = "reasoning_of_latent"
 ALONE = 12  # items that are also run one by one
 
 
@@ -105,7 +107,9 @@ def main() -> None:
     parser.add_argument("--model", default="nano-think")
     parser.add_argument("--items", type=int, default=96)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--plot", type=Path, help="the ratio over the length of thoughts")
     options = parser.parse_args()
+    plt = pyplot("the curve") if options.plot else None
     thinker = ponder.load(options.model).saved.trained_thinker()
     rows = read(default_folder("full"), "test", ("picture", "caption")).to_pylist()[: options.items]
     values = [row["picture"] if i % 2 else row["caption"] for i, row in enumerate(rows)]
@@ -127,7 +131,7 @@ def main() -> None:
         for mode, took in (("never", never), ("latent", latent), ("always", always)):
             times = took.reasoning_seconds / latent.reasoning_seconds
             show(f"{mode}{name}", took, times)
-            found[f"{mode}{name}"] = asdict(took) | {"reasoning_of_latent": times}
+            found[f"{mode}{name}"] = asdict(took) | {RATIO: times}
         print(f"latent{name}: {latent.seconds / never.seconds:.2f} of never, end to end\n")
         found[f"latent{name}"]["of_never"] = latent.seconds / never.seconds
     latent = run(thinker, items, "latent")
@@ -135,9 +139,25 @@ def main() -> None:
         took = run(thinker, items, "always", length)
         times = took.reasoning_seconds / latent.reasoning_seconds
         show(f"always, {length} tokens", took, times)
-        found[f"always, {length} tokens"] = asdict(took) | {"reasoning_of_latent": times}
+        found[f"always, {length} tokens"] = asdict(took) | {RATIO: times}
     if options.json:
         options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    if options.plot:
+        draw(plt, found, options.plot)
+
+
+def draw(plt: Any, found: dict[str, dict[str, float]], path: Path) -> None:
+    """Draw how many times as long as latent steps it takes to write thoughts of each length."""
+    curve = [found[f"always, {length} tokens"] for length in LENGTHS]
+    figure, axes = plt.subplots(figsize=(6, 3.4))
+    axes.plot([at["tokens"] for at in curve], [at[RATIO] for at in curve], "o-", label="made to be")
+    axes.plot(found["always"]["tokens"], found["always"][RATIO], "D", label="the model's own")
+    axes.axhline(30, color="grey", lw=0.8, ls="--")
+    axes.set(xlabel="tokens a thought", ylabel="time to write it, of latent steps'")
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
 
 
 def show(name: str, took: Took, times: float) -> None:
