@@ -118,11 +118,13 @@ def test_dev_is_measured_beside_the_reference() -> None:
     made = trainer()
     at_first = made.look()
     assert at_first["dev_gap"] == at_first["dev_gap_before"]
+    assert at_first["dev_gap_error"] == 0
     for step in range(RECIPE.steps):
         made.step(step)
     later = made.look()
     assert later["dev_gap_before"] == at_first["dev_gap_before"]
     assert later["dev_gap"] != at_first["dev_gap"]
+    assert later["dev_gap_error"] > 0
 
 
 def test_a_value_that_is_no_number_stops_the_run() -> None:

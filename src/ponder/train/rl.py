@@ -145,7 +145,7 @@ class Grpo:
         self.optimizer = torch.optim.AdamW(self.learning, lr=config.learning_rate, weight_decay=0.0)
         tokenizer = thinker.backbone.processor.tokenizer
         self._given = len(tokenizer(OPENING, add_special_tokens=False)["input_ids"])
-        self._gap_before: float | None = None
+        self._gaps_before: list[Tensor] = []
 
     def step(self, step: int) -> dict[str, float]:
         """Do one step; the same step draws the same queries in every run.
@@ -229,11 +229,21 @@ class Grpo:
         return {"divergence": divergence, "clipped": clipped}
 
     def look(self) -> dict[str, float]:
-        """Return the mean gap of dev queries with a thought each, and that under the reference."""
-        if self._gap_before is None:
+        """Return the mean gap of dev queries with a thought each.
+
+        Beside it stand that under the reference and the standard error of their difference.
+        """
+        if not self._gaps_before:
             with self.thinker.adapters.holding("reasoning", self.reference):
-                self._gap_before = self._dev_gap()
-        return {"dev_gap": self._dev_gap(), "dev_gap_before": self._gap_before}
+                self._gaps_before = self._dev_gaps()
+        now = self._dev_gaps()
+        gains = [after - before for after, before in zip(now, self._gaps_before, strict=True)]
+        errors = torch.stack([gain.var() / len(gain) for gain in gains])
+        return {
+            "dev_gap": _mean(now),
+            "dev_gap_before": _mean(self._gaps_before),
+            "dev_gap_error": float(errors.sum().sqrt()) / len(gains),
+        }
 
     def state(self) -> dict[str, Any]:
         """Return what a run needs to go on."""
@@ -251,16 +261,16 @@ class Grpo:
         self.reference = [value.to(self.learning[0].device) for value in state["reference"]]
         self.optimizer.load_state_dict(state["optimizer"])
 
-    def _dev_gap(self) -> float:
+    def _dev_gaps(self) -> list[Tensor]:
+        """Return for each task the gaps of its dev queries."""
         found = []
         documents = self._documents[len(self._tasks) :]
         with self.thinker.folded():
             for task, candidates in zip(self._dev, documents, strict=True):
                 rows = [query.row for query in task.queries[:LOOKED_AT]]
                 vectors, _ = think(self.thinker, rows)
-                gaps = self._gaps(vectors, candidates, task.relevance(range(len(rows))))
-                found.append(float(gaps.mean()))
-        return sum(found) / len(found)
+                found.append(self._gaps(vectors, candidates, task.relevance(range(len(rows)))))
+        return found
 
     def _gaps(self, vectors: Tensor, documents: Tensor, right: Tensor) -> Tensor:
         """Return the gaps (n,) of embeddings to the first that is right for each."""
@@ -287,6 +297,10 @@ class Grpo:
         found = surprises(thinker, before, states, thoughts)
         parts = found.split([len(thought) for thought in thoughts])
         return -torch.cat([part[samples.given :] for part in parts])
+
+
+def _mean(gaps: Sequence[Tensor]) -> float:
+    return sum(float(of_task.mean()) for of_task in gaps) / len(gaps)
 
 
 def rl(config: RlConfig, folder: Path, report: Progress) -> dict[str, float]:
