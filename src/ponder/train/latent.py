@@ -102,7 +102,7 @@ class LatentConfig:
     mixed: float = 0.5
     balance: float = 0.1
     distill: float = 0.0
-    chunk_tokens: int = 4096
+    chunk_tokens: int = 8192
     checkpoint_every: int = 50
 
 
