@@ -17,7 +17,7 @@ from ponder.eval.gallery import Task
 from ponder.eval.report import write_report
 from ponder.model.saved import Saved
 from ponder.progress import silent
-from tests.thinkers import picture, rolling, thinker
+from tests.thinkers import picture, rolling, thinker, with_config
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,6 +98,13 @@ def test_a_page_has_every_task_and_every_picture_it_shows(model: Model, tmp_path
     assert all((tmp_path / name).exists() for name in pictures)
     overall = found["modes"]["oracle"]["hit@1"]
     assert overall >= max(found["modes"][name]["hit@1"] for name in ("never", "always"))
+
+
+def test_where_the_gate_picks_none_there_is_nothing_to_draw(tmp_path: Path) -> None:
+    shut = with_config(thinker("nano"), thresholds={"query": 2.0, "document": 2.0})
+    write_report(model_of(shut), [task("colours")], tmp_path, silent)
+    assert "`auto` thinks about none" in (tmp_path / "report.md").read_text()
+    assert not (tmp_path / "routing.png").exists()
 
 
 def test_latent_steps_are_drawn(tmp_path: Path) -> None:

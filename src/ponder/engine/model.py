@@ -145,8 +145,8 @@ class Model:
             items: a list of anything `ponder.items.parse` takes: text, a picture (path, PIL image,
                 bytes, array), a dict, or a tuple of parts. One item alone, not in a list, gives one
                 vector.
-            think: which items to think about before embedding: `never`, `always`, or `auto` for
-                those the model's gate picks.
+            think: how to think before embedding: `never`; `always`, in words; `latent`, in latent
+                steps; `auto` and `auto-latent`, so for the items that the model's gate picks.
             kind: whose threshold the gate has, a query's or a document's.
             instruction: what the vectors are for, where an item has no instruction of its own.
             sampling: how the tokens of thoughts are chosen; the likeliest each time by default.

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from ponder.progress import Progress
 
 
+MARKERS = "osD^v"  # of the think modes; hollow, since some fall on one point
+
+
 def write_report(model: Model, tasks: Sequence[Task], folder: Path, progress: Progress) -> Any:
     """Embed every task in every mode and write `report.md`, its figures and `report.json`.
 
@@ -174,7 +177,9 @@ def _page(found: dict[str, Any]) -> str:
             _table(
                 ["task", *order, "tokens always", "auto", "queries", "candidates", "of"], by_task
             ),
-            "![How often it thinks](routing.png)\n",
+            "![How often it thinks](routing.png)\n"
+            if _ever_thinks(found)
+            else "`auto` thinks about none.\n",
             *(
                 [
                     "## Latent steps\n",
@@ -197,10 +202,10 @@ def _draw(
     figure, axis = plt.subplots(figsize=(7, 4.2))
     for name, points in (("the gate chooses", curve), ("chosen at random", random_curve)):
         axis.plot([p.tokens for p in points], [100 * p.hit for p in points], "o-", ms=3, label=name)
-    for name, mode in found["modes"].items():
-        if mode["thought_tokens"] is None:
-            continue
-        axis.plot(mode["thought_tokens"], 100 * mode["hit@1"], "s", ms=8, label=name)
+    for marker, name in zip(MARKERS, THINK_MODES, strict=True):
+        if mode := found["modes"].get(name):
+            at = mode["thought_tokens"], 100 * mode["hit@1"]
+            axis.plot(*at, marker, ms=9, fillstyle="none", mew=1.5, label=name)
     axis.set(xlabel="thought tokens per item", ylabel="hit@1, mean of the tasks, %")
     axis.legend(frameon=False)
     axis.grid(alpha=0.3)
@@ -208,6 +213,9 @@ def _draw(
     figure.savefig(folder / "pareto.png", dpi=110)
     plt.close(figure)
 
+    if not _ever_thinks(found):
+        (folder / "routing.png").unlink(missing_ok=True)
+        return
     names = list(found["tasks"])
     places = np.arange(len(names))
     figure, axis = plt.subplots(figsize=(7, 0.42 * len(names) + 1.2))
@@ -221,6 +229,10 @@ def _draw(
     figure.tight_layout()
     figure.savefig(folder / "routing.png", dpi=110)
     plt.close(figure)
+
+
+def _ever_thinks(found: dict[str, Any]) -> bool:
+    return any(any(row["trigger_rate"].values()) for row in found["tasks"].values())
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
