@@ -150,7 +150,8 @@ def draw(plt: Any, found: dict[str, dict[str, float]], path: Path) -> None:
     """Draw how many times as long as latent steps it takes to write thoughts of each length."""
     curve = [found[f"always, {length} tokens"] for length in LENGTHS]
     figure, axes = plt.subplots(figsize=(6, 3.4))
-    axes.plot([at["tokens"] for at in curve], [at[RATIO] for at in curve], "o-", label="made to be")
+    lengths, times = ([at[key] for at in curve] for key in ("tokens", RATIO))
+    axes.plot(lengths, times, "o-", label="thoughts of a given length")
     axes.plot(found["always"]["tokens"], found["always"][RATIO], "D", label="the model's own")
     axes.axhline(30, color="grey", lw=0.8, ls="--")
     axes.set(xlabel="tokens a thought", ylabel="time to write it, of latent steps'")
