@@ -26,7 +26,6 @@ from ponder.gallery.tasks import TASKS
 from ponder.model.saved import load_saved, save
 from ponder.model.thoughts import OPENING
 from ponder.train.gap import gap
-from ponder.train.learning import LOOKED_AT
 from ponder.train.likelihood import surprises
 from ponder.train.log import Run, plot, read_metrics
 from ponder.train.schedule import STEPS_APART, cosine
@@ -45,6 +44,8 @@ if TYPE_CHECKING:
     from ponder.model.thinker import Thinker
     from ponder.progress import Progress
     from ponder.train.task_pairs import TaskPairs
+
+LOOKED_AT = 128  # dev queries of each task; what is gained is small beside how they differ
 
 
 @dataclass(frozen=True)
