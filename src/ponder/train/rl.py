@@ -234,7 +234,7 @@ class Grpo:
                 self._gaps_before = self._dev_gaps()
         now = self._dev_gaps()
         gains = [after - before for after, before in zip(now, self._gaps_before, strict=True)]
-        errors = torch.stack([gain.var() / len(gain) for gain in gains])
+        errors = torch.stack([gain.var(correction=0) / len(gain) for gain in gains])
         return {
             "dev_gap": _mean(now),
             "dev_gap_before": _mean(self._gaps_before),
