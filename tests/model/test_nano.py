@@ -149,9 +149,10 @@ def test_the_config_keeps_its_regions_and_stages(tmp_path: Path) -> None:
         NanoConfig(stage_channels=(320, 41))
 
 
-def test_a_saved_folder_keeps_its_regions_and_stages(tmp_path: Path) -> None:
+def test_a_saved_folder_keeps_the_shape_of_the_connector(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    backbone = nano_backbone({"regions_side": 1, "stage_channels": (112,)})
+    shape = {"regions_side": 1, "stage_channels": (112,), "together": 3, "loudness": 0.2}
+    backbone = nano_backbone(shape)
     save(tmp_path, backbone, ReadOut(ReadOutConfig(backbone.hidden_size)), {})
     backbone.model.bfloat16()
     again = load_saved(tmp_path, dtype=torch.bfloat16, device="cpu").backbone
@@ -176,6 +177,21 @@ def test_the_connector_standardises_all_but_the_head() -> None:
     assert head.mean(dim=-1).abs().max() < 1e-3  # LayerNorm: over a region's channels
     assert stages.mean(dim=(0, 1)).abs().max() < 1e-3  # over pictures and regions
     assert torch.allclose(stages.flatten(0, 1).std(dim=0), torch.ones(80), atol=1e-3)
+
+
+def test_together_each_token_knows_of_all_regions() -> None:
+    torch.manual_seed(0)
+    features = torch.randn(2, 5, NanoConfig().region_features)
+    changed = features.clone()
+    changed[:, 4] += 1
+    for together, loudness in ((0, 0.0), (0, 0.3), (8, 0.0), (8, 0.3)):
+        connector = Connector(NanoConfig(together=together, loudness=loudness))
+        before, after = connector(features), connector(changed)
+        is_changed = (before != after).any(dim=-1).all(dim=0)
+        assert is_changed.tolist() == [bool(together)] * 4 + [True]
+        if loudness:
+            rms = before.pow(2).mean(dim=-1).sqrt()
+            assert torch.allclose(rms, torch.tensor(loudness), rtol=1e-3)
 
 
 def test_pictures_keep_their_shape_on_white() -> None:

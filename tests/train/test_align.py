@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,10 +12,12 @@ import torch
 from PIL import Image
 
 from ponder.gallery.shards import SCHEMA, write
+from ponder.gallery.tasks.schema import VERSION, PictureStore, Query, Task, label, write_task
 from ponder.model.backbone import Backbone
 from ponder.model.processor import CHAT_TEMPLATE, NanoImageProcessor, NanoProcessor
+from ponder.progress import silent
 from ponder.train.align import AlignConfig, Aligner, fit
-from ponder.train.frozen import Pictures, freeze
+from ponder.train.frozen import Described, Pictures, freeze, freeze_task
 from ponder.train.log import Run, plot, read_metrics
 
 if TYPE_CHECKING:
@@ -46,8 +49,9 @@ def frozen(seed: int, backbone: Backbone) -> tuple[Pictures, torch.Tensor]:
     features = torch.randn(shape, generator=random).bfloat16()
     pooled = features.float().mean(dim=(1, 2))[:, : 3 * backbone.hidden_size].half()
     captions = [(i, [i], []) for i in range(40)]
-    pictures = Pictures(features, torch.arange(40), torch.ones(40, dtype=torch.bool), captions)
-    return pictures, pooled
+    words = [[1000 + i % 7, 2000 + i % 3, 3000] for i in range(40)]
+    is_base = torch.ones(40, dtype=torch.bool)
+    return Pictures(features, torch.arange(40), is_base, captions, words), pooled
 
 
 def train(backbone: Backbone, folder: Path, stop: int | None = None) -> list[dict[str, float]]:
@@ -57,7 +61,9 @@ def train(backbone: Backbone, folder: Path, stop: int | None = None) -> list[dic
         if done == stop:
             raise KeyboardInterrupt
 
-    aligner = Aligner(CONFIG, backbone, frozen(0, backbone))
+    split = frozen(0, backbone)
+    task = Described(split[0].features[:, 0], split[0].words)
+    aligner = Aligner(CONFIG, backbone, split, [task])
     try:
         fit(aligner, frozen(1, backbone), Run(folder), report)
     except KeyboardInterrupt:
@@ -86,6 +92,44 @@ def test_a_killed_run_has_the_losses_of_one_left_alone(
     resumed = train(backbone, tmp_path / "killed")
     assert [row["loss"] for row in resumed] == [row["loss"] for row in alone]
     assert resumed[-1]["dev_recall@10"] == alone[-1]["dev_recall@10"]
+
+
+def test_a_task_gives_its_pictures_and_the_thoughts_about_them(
+    backbone: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ponder.train.cached.home", lambda: tmp_path)
+    monkeypatch.setattr("ponder.train.frozen.tasks_folder", lambda: tmp_path)
+    pictures = [Image.new("RGB", (224, 224), colour) for colour in ("red", "blue")]
+    queries = []
+    for i, picture in enumerate(pictures):
+        file = io.BytesIO()
+        picture.save(file, "PNG")
+        answer = label(f"colour {i}")
+        queries.append(
+            Query(
+                id=f"q{i}",
+                concept=f"c{i}",
+                part="hard",
+                right=answer.id,
+                instruction="Name it.",
+                picture=file.getvalue(),
+                reasoning=f"I see {i}.",
+                answer=f"colour {i}",
+            )
+        )
+    store = PictureStore()
+    answers = [label(f"colour {i}") for i in range(2)]
+    write_task(tmp_path / "category", {"train": Task(queries, answers)}, store)
+    store.write(tmp_path / "pictures")
+    (tmp_path / "manifest.json").write_text(json.dumps({"version": VERSION}))
+
+    described = freeze_task(backbone, "category", "train", silent)
+    pixels = backbone.processor.image_processor(pictures)["pixel_values"]
+    with torch.inference_mode():
+        wanted = backbone.model.model.pool_pictures(pixels)
+    assert torch.allclose(described.features.float(), wanted, rtol=0.01, atol=0.01)
+    said = backbone.processor.tokenizer.decode(described.words[1])
+    assert said == "<think>I see 1.</think><answer>colour 1</answer>"
 
 
 def test_features_are_kept_until_regions_or_stages_change(

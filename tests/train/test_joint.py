@@ -132,10 +132,13 @@ def test_each_loss_teaches_its_own_side() -> None:
     batch = pairs(made, [0, 1, 2, 3])
     language = gradients(made, batch, 10_000, Weights(1, 0, 0, 0))
     contrast = gradients(made, batch, 10_000, Weights(0, 1, 1, 1))
+    both = gradients(made, batch, 40, Weights(1, 1, 1, 1))
     for name in language:
         teaches_reasoning = name.startswith("reasoning")
         assert (language[name].abs().max() > 0) == teaches_reasoning
         assert (contrast[name].abs().max() > 0) != teaches_reasoning
+        alone = language if teaches_reasoning else contrast
+        assert torch.allclose(both[name], alone[name], rtol=1e-3, atol=1e-6), name
 
 
 def _one_process(rank: int, folder: Path) -> None:

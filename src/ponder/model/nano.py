@@ -42,6 +42,8 @@ class NanoConfig(PreTrainedConfig):  # type: ignore[misc]
         regions_side: a picture is seen whole and in so many by so many regions.
         stage_channels: stages of the vision tower that are seen beside its head, each named by its
             channels.
+        together: values of each region that go into the tokens of all; 0 for none.
+        loudness: root mean square of a picture token's values; 0 to leave it as it comes.
         image_token_id: the placeholder the processor writes K times for each picture.
     """
 
@@ -54,6 +56,8 @@ class NanoConfig(PreTrainedConfig):  # type: ignore[misc]
         image_size: int = 224,
         regions_side: int = 2,
         stage_channels: Sequence[int] = (320, 192, 112),
+        together: int = 0,
+        loudness: float = 0.0,
         image_token_id: int = 5,
         **kwargs: Any,
     ) -> None:
@@ -66,6 +70,8 @@ class NanoConfig(PreTrainedConfig):  # type: ignore[misc]
         self.image_size = image_size
         self.regions_side = regions_side
         self.stage_channels = tuple(stage_channels)
+        self.together = together
+        self.loudness = loudness
         self.image_token_id = image_token_id
         kwargs.setdefault("tie_word_embeddings", True)
         super().__init__(**kwargs)

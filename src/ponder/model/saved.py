@@ -193,6 +193,8 @@ def save(
             "image_size": config.image_size,
             "regions_side": config.regions_side,
             "stage_channels": config.stage_channels,
+            "together": config.together,
+            "loudness": config.loudness,
         }
         record["readout"] = readout.config.to_dict()
         _write(backbone.model.model.connector.state_dict(), folder / CONNECTOR)

@@ -6,6 +6,7 @@ them from here and spends its time on the parts that do.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from collections import defaultdict
@@ -18,9 +19,12 @@ from PIL import Image, ImageEnhance
 
 from ponder.engine.batching import ahead, by_length
 from ponder.gallery import read
+from ponder.gallery.tasks import default_folder as tasks_folder
+from ponder.gallery.tasks import read_task
 from ponder.items import Item
 from ponder.model.pull import nano_folder
 from ponder.model.saved import PREPROCESSING
+from ponder.model.thoughts import thought_ids
 from ponder.train.cached import cached
 
 if TYPE_CHECKING:
@@ -47,12 +51,27 @@ class Pictures:
         is_base: (N,) whether the row is no skin-tone or other variant.
         captions: for each row, its captions as positions among the pooled states: the English name,
             other English texts, and names in other languages; either of the last may be empty.
+        words: for each row, the tokens of its English captions.
     """
 
     features: Tensor
     concept: Tensor
     is_base: Tensor
     captions: list[tuple[int, list[int], list[int]]]
+    words: list[list[int]]
+
+
+@dataclass(frozen=True)
+class Described:
+    """Pictures of one split of a task, and the thoughts about them.
+
+    Attributes:
+        features: (N, K, F) bfloat16, what the connector takes.
+        words: for each picture, the tokens of the thought about it.
+    """
+
+    features: Tensor
+    words: list[list[int]]
 
 
 def freeze(
@@ -88,13 +107,38 @@ def freeze(
     key = {"gallery": manifest, "split": split, "views": views}
     key |= {"regions_side": config.regions_side, "stage_channels": config.stage_channels}
     features = _cached(backbone, key, lambda: _pool_pictures(backbone, rows, views, report))
+    tokenizer = backbone.processor.tokenizer
+    english = [" , ".join(texts[i] for i in (name, *longer)) for name, longer, _ in captions]
     pictures = Pictures(
         features,
         torch.tensor([numbers[row["concept"]] for row in rows]),
         torch.tensor([not row["variant"] for row in rows]),
         captions,
+        tokenizer([f" {text}" for text in english], add_special_tokens=False)["input_ids"],
     )
     return pictures, pooled
+
+
+def freeze_task(backbone: Backbone, task: str, split: Split, report: Progress) -> Described:
+    """Return what the vision tower says of a task's queries, from the cache if it said so before.
+
+    Args:
+        backbone: `nano`, its towers already in place.
+        task: whose queries each have one picture, which their thoughts are about.
+        split: which split.
+        report: called with a stage's name, steps done and steps in all.
+
+    Raises:
+        PonderError: the task was not built.
+    """
+    rows = read_task(tasks_folder(), task, split).queries.to_pylist()
+    config = backbone.model.config
+    key = {"pictures": [hashlib.sha256(row["picture"]).hexdigest() for row in rows]}
+    key |= {"regions_side": config.regions_side, "stage_channels": config.stage_channels}
+    features = _cached(backbone, key, lambda: _pool_pictures(backbone, rows, 1, report))
+    tokenizer = backbone.processor.tokenizer
+    words = [thought_ids(tokenizer, row["reasoning"] or "", row["answer"]) for row in rows]
+    return Described(features.squeeze(1), words)
 
 
 def pool_texts(

@@ -131,6 +131,11 @@ class Weights:
     no_think: float = 1.0
     mixed: float = 0.5
 
+    @property
+    def contrasts(self) -> bool:
+        """Whether embeddings learn at all, or the writing of thoughts alone."""
+        return any((self.think, self.no_think, self.mixed))
+
 
 class JointLoss:
     """Computes the loss and leaves its gradients in the parameters.
@@ -171,6 +176,8 @@ class JointLoss:
             seed: of the dropout, which both passes must share.
         """
         chunks = self._chunks(batch)
+        if not self._weights.contrasts:
+            return {"language": self._language_alone(batch, chunks, seed)}
         if len(chunks) == 1:  # it fits into memory, so nothing has to be run again
             torch.manual_seed(seed)
             whole = self._run(batch.take(chunks[0]))
@@ -181,8 +188,7 @@ class JointLoss:
         wrong = list(by_length([len(row) for row in batch.negatives], self._chunk_tokens))
         negatives = self._embed_negatives(batch, wrong, seed)
         losses, by_plain, by_thought, by_negative = self._contrast(plain, thought, negatives, batch)
-        written = torch.tensor(float(sum(map(len, batch.thoughts))), device=plain.device)
-        total = self._accelerator.reduce(written, "sum")
+        written, total = self._written(batch)
         language = 0.0
         for number, chunk in enumerate(chunks):
             torch.manual_seed(seed + number)
@@ -193,11 +199,31 @@ class JointLoss:
         for number, chunk in enumerate(wrong):
             torch.manual_seed(seed - 1 - number)
             (self._plain([batch.negatives[i] for i in chunk]) * by_negative[chunk]).sum().backward()
-        return {"language": language / float(written), **losses}
+        return {"language": language / written, **losses}
 
     def embed(self, batch: PairBatch) -> tuple[Tensor, Tensor]:
         """Return unit embeddings (2 B, D) of the pairs without and with thoughts, queries first."""
         return self._embed_all(batch, self._chunks(batch), seed=0)
+
+    def _language_alone(self, batch: PairBatch, chunks: Sequence[list[int]], seed: int) -> float:
+        """Add the gradients of the loss on thoughts, without reading out; return that loss."""
+        written, total = self._written(batch)
+        language = 0.0
+        for number, chunk in enumerate(chunks):
+            torch.manual_seed(seed + number)
+            some = batch.take(chunk)
+            read = self._thinker.read(some.rows)
+            _, states = self._thinker.extend(read, some.taught)
+            tokens = surprises(self._thinker, read.last, states, some.taught).sum()
+            (self._weights.language * tokens / total).backward()
+            language += float(tokens.detach())
+        return language / written
+
+    def _written(self, batch: PairBatch) -> tuple[int, Tensor]:
+        """Return how many tokens of thoughts this process has, and how many all have."""
+        own = sum(map(len, batch.thoughts))
+        device = self._thinker.backbone.device
+        return own, self._accelerator.reduce(torch.tensor(float(own), device=device), "sum")
 
     def _embed_all(
         self, batch: PairBatch, chunks: Sequence[list[int]], seed: int

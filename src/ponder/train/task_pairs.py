@@ -185,6 +185,7 @@ def _key(rows: Sequence[dict[str, Any]], backbone: Backbone) -> dict[str, Any]:
     return {
         "items": items.hexdigest(),
         "sight": sight.hexdigest(),
+        "loudness": backbone.model.config.loudness,
         "tokenizer": hashlib.sha256(tokenizer.encode()).hexdigest(),
         "chat_template": backbone.processor.chat_template,
         "pictures": backbone.processor.image_processor.to_json_string(),
