@@ -103,10 +103,8 @@ def freeze(
 
     pooled = pool_texts(backbone, texts, layers, report)
     manifest = json.loads((gallery / "manifest.json").read_text(encoding="utf-8"))
-    config = backbone.model.config
     key = {"gallery": manifest, "split": split, "views": views}
-    key |= {"regions_side": config.regions_side, "stage_channels": config.stage_channels}
-    features = _cached(backbone, key, lambda: _pool_pictures(backbone, rows, views, report))
+    features = _features(backbone, key, rows, views, report)
     tokenizer = backbone.processor.tokenizer
     english = [" , ".join(texts[i] for i in (name, *longer)) for name, longer, _ in captions]
     pictures = Pictures(
@@ -132,10 +130,8 @@ def freeze_task(backbone: Backbone, task: str, split: Split, report: Progress) -
         PonderError: the task was not built.
     """
     rows = read_task(tasks_folder(), task, split).queries.to_pylist()
-    config = backbone.model.config
     key = {"pictures": [hashlib.sha256(row["picture"]).hexdigest() for row in rows]}
-    key |= {"regions_side": config.regions_side, "stage_channels": config.stage_channels}
-    features = _cached(backbone, key, lambda: _pool_pictures(backbone, rows, 1, report))
+    features = _features(backbone, key, rows, 1, report)
     tokenizer = backbone.processor.tokenizer
     words = [thought_ids(tokenizer, row["reasoning"] or "", row["answer"]) for row in rows]
     return Described(features.squeeze(1), words)
@@ -173,6 +169,22 @@ def _captions(
                 chosen.append(position)
         captions.append((name, english, foreign))
     return list(positions), captions
+
+
+def _features(
+    backbone: Backbone,
+    key: dict[str, Any],
+    rows: list[dict[str, Any]],
+    views: int,
+    report: Progress,
+) -> Tensor:
+    """Return what the connector takes of rows' pictures, (N, views, K, F), from the cache if there.
+
+    `key` says which pictures and views they are.
+    """
+    config = backbone.model.config
+    key = key | {"regions_side": config.regions_side, "stage_channels": config.stage_channels}
+    return _cached(backbone, key, lambda: _pool_pictures(backbone, rows, views, report))
 
 
 def _cached(backbone: Backbone, key: dict[str, Any], make: Callable[[], Tensor]) -> Tensor:
