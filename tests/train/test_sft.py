@@ -66,6 +66,18 @@ def test_the_share_of_its_own_thoughts_grows() -> None:
         sum(made.step(s)["own_thoughts"] for s in steps) for steps in (range(6), range(194, 200))
     )
     assert early < late
+    made = trainer(config=replace(RECIPE, first_own_thoughts=1.0))
+    assert all(made.step(step)["own_thoughts"] for step in range(3))
+
+
+def test_without_the_loss_on_thoughts_only_what_reads_out_learns() -> None:
+    made = trainer(config=replace(RECIPE, language=0.0, first_own_thoughts=1.0))
+    before = {name: [p.clone() for p in part] for name, part in made.sides.items()}
+    values = made.step(1)
+    assert "language" not in values
+    for name, part in made.sides.items():
+        same = all(torch.equal(a, b) for a, b in zip(part, before[name], strict=True))
+        assert same == (name == "reasoning"), name
 
 
 def test_a_killed_run_goes_on_with_the_same_losses(tmp_path: Path) -> None:

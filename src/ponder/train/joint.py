@@ -199,7 +199,7 @@ class JointLoss:
         for number, chunk in enumerate(wrong):
             torch.manual_seed(seed - 1 - number)
             (self._plain([batch.negatives[i] for i in chunk]) * by_negative[chunk]).sum().backward()
-        return {"language": language / written, **losses}
+        return losses | ({"language": language / written} if self._weights.language else {})
 
     def embed(self, batch: PairBatch) -> tuple[Tensor, Tensor]:
         """Return unit embeddings (2 B, D) of the pairs without and with thoughts, queries first."""
@@ -252,15 +252,17 @@ class JointLoss:
     def _run(self, some: Examples, with_language: bool = True) -> tuple[Tensor, Tensor, Tensor]:
         """Return embeddings without and with thoughts, and the summed loss of the taught tokens."""
         thinker = self._thinker
-        read = thinker.read(some.rows)
+        is_attached = not thinker.config.detach
+        teaches = with_language and self._weights.language > 0
+        with torch.set_grad_enabled(torch.is_grad_enabled() and (teaches or is_attached)):
+            read = thinker.read(some.rows)
         plain = thinker.embed(thinker.read_out(read, some.rows))
-        longer, states = thinker.extend(read, some.taught)
         loss = torch.zeros((), device=plain.device)
-        if with_language:
+        if teaches:
+            longer, states = thinker.extend(read, some.taught)
             loss = surprises(thinker, read.last, states, some.taught).sum()
-        if some.embedded != some.taught:
-            reaches = torch.is_grad_enabled() and not thinker.config.detach
-            with torch.set_grad_enabled(reaches):
+        if not teaches or some.embedded != some.taught:
+            with torch.set_grad_enabled(torch.is_grad_enabled() and is_attached):
                 longer, _ = thinker.extend(read, some.embedded)
         thought = thinker.embed(thinker.read_out(longer, some.rows, some.embedded))
         return plain, thought, loss

@@ -71,9 +71,10 @@ class SftConfig:
         max_gradient: norm to which each side's gradient is clipped by itself.
         temperature: of the contrastive losses.
         thought_dropout: how often a thought is taught without its reasoning.
-        own_thoughts: how often, at the end, embeddings learn from thoughts the model has just
-            written; the share grows from none at the start (scheduled sampling, Bengio et al.
-            2015).
+        first_own_thoughts: how often, at the start, embeddings learn from thoughts the model has
+            just written.
+        own_thoughts: how often at the end; the share grows step by step (scheduled sampling,
+            Bengio et al. 2015).
         language: weight of the loss on thoughts.
         think: weight of the loss between embeddings with thoughts.
         no_think: weight of the loss between embeddings without.
@@ -105,6 +106,7 @@ class SftConfig:
     max_gradient: float = 1.0
     temperature: float = 0.02
     thought_dropout: float = 0.2
+    first_own_thoughts: float = 0.0
     own_thoughts: float = 1.0
     language: float = 1.0
     think: float = 1.0
@@ -157,7 +159,8 @@ class Sft(PairTrainer):
         """
         config = self.config
         drawn = self.draw(step, config.thought_dropout)
-        is_own = drawn.chance.random() < config.own_thoughts * step / config.steps
+        first, last = config.first_own_thoughts, config.own_thoughts
+        is_own = drawn.chance.random() < first + (last - first) * step / config.steps
         self.optimizer.zero_grad(set_to_none=True)
         with self.thinker.folded():
             batch = self.think(drawn.batch) if is_own else drawn.batch
