@@ -81,7 +81,7 @@ class LatentConfig:
     seed: int = 0
     model: str = "runs/gate/model"
     tasks: tuple[str, ...] = TASKS
-    latent_steps: int = 8
+    latent_steps: int = 2
     experts: int = 4
     chosen: int = 2
     is_anchored: bool = True
