@@ -190,33 +190,17 @@ def _shown(row: Row) -> tuple[int, int] | None:
 
 def _query(name: str, hour: int, minute: int, picture: bytes) -> Query:
     is_easy = minute in (0, 30)
-    chosen = draw("clock", name, "words")
-    reasoning = ""
-    if not is_easy:
-        after, before = _NUMBERS[hour], _NUMBERS[hour % 12 + 1]
-        short = chosen.choice(
-            [
-                "The short hand stands between {} and {}.",
-                "The hour hand has passed {} and not reached {}.",
-                "Hours: between {} and {}.",
-            ]
-        ).format(after, before)
-        long = chosen.choice(
-            [
-                "The long hand is on the {}, which is {} minutes.",
-                "The minute hand is at {}: {} minutes past.",
-                "Minutes: the long hand is on {}, so {}.",
-            ]
-        ).format(_NUMBERS[minute // 5], minute)
-        reasoning = f"{short} {long}"
+    # One wording, and each number said once: what a thought may get wrong is only what it reads.
+    after, before = _NUMBERS[hour], _NUMBERS[hour % 12 + 1]
+    read = f"Hours: between {after} and {before}. Minutes: {minute}."
     return Query(
         id=name,
         concept=concept(hour, minute),
         part="easy" if is_easy else "hard",
         right=label(words(hour, minute)).id,
         instruction="Find the time that the clock shows.",
-        text=chosen.choice(_ASKED),
+        text=draw("clock", name, "words").choice(_ASKED),
         picture=picture,
-        reasoning=reasoning,
+        reasoning="" if is_easy else read,
         answer=words(hour, minute),
     )

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from ponder.gallery.concepts import Split
 
-VERSION = 1
+VERSION = 2
 """Version of the schema and of how tasks are made; raise it when either changes."""
 
 TASKS = (
