@@ -35,7 +35,13 @@ GROUP = torch.tensor([0, 1, 0, 2])
 WEIGHTS = LatentWeights(distill=0.3)
 MIDWAY, END = Stage(0.7, True, 0), Stage(1.0, False, 0)
 RECIPE = LatentConfig(
-    steps=16, batch=6, learning_rate=2e-2, temperature=0.1, checkpoint_every=5, language=0.5
+    latent_steps=3,
+    steps=16,
+    batch=6,
+    learning_rate=2e-2,
+    temperature=0.1,
+    checkpoint_every=5,
+    language=0.5,
 )
 
 
@@ -228,6 +234,13 @@ def test_a_curriculum_may_begin_with_text_alone_if_there_is_something_to_learn()
     assert values[0]["ratio"] == values[0]["balance"] == 0
     assert values[0]["gradient_embedding"] > 0
     assert values[-1]["gradient_latent"] > 0
+
+
+def test_an_adapter_of_another_shape_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"latent_steps: .* has 3 and the recipe says 2"):
+        trainer(replace(RECIPE, latent_steps=2))
+    with pytest.raises(ConfigError, match=r"is_anchored: .* has True and the recipe says False"):
+        trainer(replace(RECIPE, is_anchored=False))
 
 
 def test_a_killed_run_goes_on_with_the_same_losses(tmp_path: Path) -> None:

@@ -116,7 +116,8 @@ class LatentTrainer(PairTrainer):
         pairs: what is learnt from.
 
     Raises:
-        ConfigError: at a ratio there would be nothing to learn.
+        ConfigError: at a ratio there would be nothing to learn, or the thinker's transition adapter
+            is of another shape than the recipe's.
     """
 
     def __init__(
@@ -127,8 +128,7 @@ class LatentTrainer(PairTrainer):
         pairs: Sequence[Pairs],
     ) -> None:
         self.config = config
-        if thinker.latent is None:
-            thinker.latent = fresh_adapter(config, thinker)
+        thinker.latent = adapter_of(config, thinker)
         sides = learning_parameters(thinker, config.learns)
         if set(sides) == {"latent"} and 0 in config.ratios:
             raise ConfigError(
@@ -184,8 +184,29 @@ class LatentTrainer(PairTrainer):
         return look_at(dev, embed)
 
 
-def fresh_adapter(config: LatentConfig, thinker: Thinker) -> TransitionAdapter:
-    """Return an untrained adapter, whose inputs are as large as token embeddings."""
+def adapter_of(config: LatentConfig, thinker: Thinker) -> TransitionAdapter:
+    """Return the transition adapter to train: the thinker's own, or a fresh one.
+
+    A fresh one's inputs are as large as token embeddings.
+
+    Raises:
+        ConfigError: the thinker's is of another shape than the recipe's.
+    """
+    if thinker.latent is not None:
+        has = thinker.latent.config
+        for key, value in (
+            ("latent_steps", has.steps),
+            ("experts", has.experts),
+            ("chosen", has.chosen),
+            ("is_anchored", has.is_anchored),
+        ):
+            if getattr(config, key) != value:
+                raise ConfigError(
+                    f"{key}: the model's transition adapter has {value} and the recipe says "
+                    f"{getattr(config, key)}; say {value} to train it further, or start from a "
+                    "model that has none"
+                )
+        return thinker.latent
     backbone = thinker.backbone
     embeddings = backbone.model.get_input_embeddings().weight
     shape = TransitionConfig(
