@@ -49,6 +49,8 @@ def draw_latent_use(plt: Any, found: dict[str, dict[str, list[float]]], folder: 
     left.set_xticks(range(shares.shape[1]))
     left.set_yticks(range(len(found)), list(found))
     left.set(xlabel="expert")
+    right.set_prop_cycle(color=plt.get_cmap("tab20").colors)  # more tasks than colours by default
+    right.xaxis.get_major_locator().set_params(integer=True)
     for task, row in found.items():
         right.plot(range(1, len(row["cosines"]) + 1), row["cosines"], "o-", ms=3, label=task)
     right.set(xlabel="latent step", ylabel="cosine to the state before")
