@@ -95,9 +95,9 @@ def test_the_shipped_thinker_searches_with_latent_steps(
     run("index", texts, "--think", "latent", *place)
     out, err = run("search", "an owl", "--json", "--think", "latent", "--show-thoughts", *place)
     assert json.loads(out)[0]["path"].endswith("owl.txt")
-    assert err.startswith("8 latent steps, ")
+    assert err.startswith("2 latent steps, ")
     out, _ = run("show", "nano-think")
-    assert "latent:      8 steps, 2 of 4 experts in each" in out
+    assert "latent:      2 steps, 2 of 4 experts in each" in out
 
 
 def test_a_model_without_adapters_cannot_think(

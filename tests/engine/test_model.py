@@ -148,6 +148,6 @@ def test_the_shipped_thinker_thinks_in_every_mode() -> None:
             assert all((t.thought or "").endswith("</answer>") for t in traces)
             assert not any(t.was_cut for t in traces)
         if think == "latent":
-            assert {t.latent_steps for t in traces} == {8}
+            assert {t.latent_steps for t in traces} == {2}
     assert not np.allclose(rows["always"], rows["never"], atol=1e-3)
     assert not np.allclose(rows["latent"], rows["never"], atol=1e-3)

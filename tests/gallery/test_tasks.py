@@ -117,7 +117,7 @@ def test_thoughts_are_short_and_hard_queries_reason(tables: Tables) -> None:
 
 
 def test_the_thoughts_of_one_kind_are_worded_in_more_than_one_way(tables: Tables) -> None:
-    for name in TASKS:
+    for name in set(TASKS) - {"clock"}:  # one wording leaves nothing to get wrong but the reading
         reasons = [row["reasoning"] for row in tables[name, "train"]["queries"]]
         begun = {" ".join(reason.split()[:2]) for reason in reasons if reason}
         assert len(begun) > 1, name
