@@ -247,14 +247,20 @@ class JointLoss:
         return found
 
     def _plain(self, rows: Sequence[Prepared]) -> Tensor:
-        return self._thinker.embed(self._thinker.read_out(self._thinker.read(rows), rows))
+        with self._reached():
+            read = self._thinker.read(rows)
+        return self._thinker.embed(self._thinker.read_out(read, rows))
+
+    def _reached(self, teaches: bool = False) -> torch.set_grad_enabled:
+        """Within, what is read keeps gradients only where a loss will reach it."""
+        reaches = teaches or not self._thinker.config.detach
+        return torch.set_grad_enabled(torch.is_grad_enabled() and reaches)
 
     def _run(self, some: Examples, with_language: bool = True) -> tuple[Tensor, Tensor, Tensor]:
         """Return embeddings without and with thoughts, and the summed loss of the taught tokens."""
         thinker = self._thinker
-        is_attached = not thinker.config.detach
         teaches = with_language and self._weights.language > 0
-        with torch.set_grad_enabled(torch.is_grad_enabled() and (teaches or is_attached)):
+        with self._reached(teaches):
             read = thinker.read(some.rows)
         plain = thinker.embed(thinker.read_out(read, some.rows))
         loss = torch.zeros((), device=plain.device)
@@ -262,7 +268,7 @@ class JointLoss:
             longer, states = thinker.extend(read, some.taught)
             loss = surprises(thinker, read.last, states, some.taught).sum()
         if not teaches or some.embedded != some.taught:
-            with torch.set_grad_enabled(torch.is_grad_enabled() and is_attached):
+            with self._reached():
                 longer, _ = thinker.extend(read, some.embedded)
         thought = thinker.embed(thinker.read_out(longer, some.rows, some.embedded))
         return plain, thought, loss
