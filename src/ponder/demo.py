@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ponder.gallery import read
 from ponder.gallery.concepts import SPLITS
 from ponder.gallery.sources import OPENMOJI
+from ponder.gallery.tasks import relation
 from ponder.media import read_picture
 from ponder.packages import fetch, unpack
 
@@ -97,6 +98,20 @@ def questions(gallery: Path) -> list[Question]:
         Question("A page of album.pdf: butterfly", "butterfly"),
         Question("A text: unacceptable behaviour", "harassment and unacceptable behaviour"),
     ]
+
+
+def pair_question(gallery: Path) -> Question:
+    """Return a question about two pictures, of a task for which `nano-think` often thinks."""
+    google = _rows(gallery, "google")
+    pair = [google[caption]["picture"] for caption in ("tangerine", "pineapple")]
+    return Question(
+        "Google's tangerine and pineapple: which kind of thing are both?",
+        {
+            "image": relation.beside(*pair),
+            "text": "Which kind of thing are both?",
+            "instruction": relation.INSTRUCTION,
+        },
+    )
 
 
 def thoughts(

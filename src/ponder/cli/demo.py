@@ -20,7 +20,7 @@ def demo(*, out: Path = Path("demo")) -> None:
     """
     import ponder
     from ponder.cli.console import progress, stages, stdout
-    from ponder.demo import make_files, questions, thoughts
+    from ponder.demo import make_files, pair_question, questions, thoughts
     from ponder.gallery import build, default_folder
     from ponder.index.sheet import contact_sheet
     from ponder.model.pull import pull_nano
@@ -61,7 +61,8 @@ def demo(*, out: Path = Path("demo")) -> None:
     sheet = out / "demo.html"
     sheet.write_text(contact_sheet(sheets), encoding="utf-8")
 
-    stdout.print("\n[bold]5[/] thinking first: the same questions to nano-think")
+    stdout.print("\n[bold]5[/] thinking first: the same questions, and one more, to nano-think")
+    asked.append(pair_question(gallery))
     for question, trace, thought in thoughts(ponder.load("nano-think"), asked):
         would = "thinks" if trace.mode == "always" else "does not think"
         stdout.print(

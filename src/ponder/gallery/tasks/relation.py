@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ponder.gallery.tasks.variants import Variant
 
 WIDTH, HEIGHT = 320, 160
-_INSTRUCTION = "Find the answer to the question about the two pictures."
+INSTRUCTION = "Find the answer to the question about the two pictures."
 _COMMON = (
     "What do these two have in common?",
     "Which kind of thing are both?",
@@ -105,7 +105,7 @@ def _common_query(kind: str, a: Row, b: Row) -> Query:
         concept=" + ".join(dict.fromkeys([a["concept"], b["concept"]])),
         part="easy" if shared else "hard",
         right=label(kind).id,
-        instruction=_INSTRUCTION,
+        instruction=INSTRUCTION,
         text=chosen.choice(_COMMON),
         picture=beside(a["picture"], b["picture"]),
         reasoning=reasoning,
@@ -139,7 +139,7 @@ def _change_query(before: Variant, after: Variant) -> Query:
         concept=before.row["concept"],
         part="easy" if len(changes) == 1 else "hard",
         right=label(change_words(changes)).id,
-        instruction=_INSTRUCTION,
+        instruction=INSTRUCTION,
         text=chosen.choice(_CHANGE),
         picture=beside(before.row["picture"], after.row["picture"]),
         reasoning=reasoning,
