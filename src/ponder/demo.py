@@ -103,9 +103,9 @@ def questions(gallery: Path) -> list[Question]:
 def pair_question(gallery: Path) -> Question:
     """Return a question about two pictures, of a task for which `nano-think` often thinks."""
     google = _rows(gallery, "google")
-    pair = [google[caption]["picture"] for caption in ("tangerine", "pineapple")]
+    pair = [google[caption]["picture"] for caption in ("stadium", "Japanese castle")]
     return Question(
-        "Google's tangerine and pineapple: which kind of thing are both?",
+        "Google's stadium and Japanese castle: which kind of thing are both?",
         {
             "image": relation.beside(*pair),
             "text": "Which kind of thing are both?",
