@@ -28,13 +28,12 @@ def test_help_and_import_load_nothing_heavy() -> None:
 
 
 def test_help_answers_at_once() -> None:
-    def answers() -> float:
+    took = []
+    for _ in range(5):
         start = time.perf_counter()
         assert ponder("--help").returncode == 0
-        return time.perf_counter() - start
-
-    # The best of many: a busy machine may take twice as long for seconds at a time.
-    assert any(answers() < 0.3 for _ in range(20))
+        took.append(time.perf_counter() - start)
+    assert min(took) < 0.3
 
 
 def test_a_known_error_is_one_line(tmp_path) -> None:  # type: ignore[no-untyped-def]
