@@ -339,4 +339,5 @@ def load(
     saved = load_saved(name_or_folder, adapters=adapters, dtype=dtype, device=device)
     if saved.thinker is not None and saved.thinker.can_merge:
         saved.thinker.adapters.merge()
+    saved.backbone.fuse()
     return Model(saved)

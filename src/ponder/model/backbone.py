@@ -111,6 +111,11 @@ class Backbone:
         """Size of the language model's weights."""
         return sum(p.nbytes for p in self.model.get_decoder().parameters())
 
+    def fuse(self) -> None:
+        """Make ready for fast inference; what it is made of is to change no more."""
+        if isinstance(self.model.config, NanoConfig):
+            self.model.model.fuse()
+
     def prepare(self, item: Item, name: str, instruction: str = "") -> Prepared:
         """Render the item with the chat template, tokenize it, and process its pictures.
 

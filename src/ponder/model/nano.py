@@ -24,6 +24,7 @@ from transformers import (
 from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
 
 from ponder.model.connector import Connector
+from ponder.model.fused import FusedTower, can_fuse
 from ponder.model.vision import HEAD_CHANNELS, STAGES, EfficientNetLite, pool
 
 if TYPE_CHECKING:
@@ -112,7 +113,18 @@ class NanoModel(NanoPreTrainedModel):
         self.vision_tower = EfficientNetLite()
         self.connector = Connector(config)
         self.language_model = LlamaModel(config.text_config)
+        self.fused_tower: FusedTower | None = None
         self.post_init()
+
+    def fuse(self) -> None:
+        """See pictures through OpenVINO from now on, where it is installed, while on a CPU.
+
+        For inference alone: no gradient passes through it, and the tower's weights are to change
+        no more.
+        """
+        if can_fuse():
+            shape = self.config.stage_channels, self.config.regions_side
+            self.fused_tower = FusedTower(self.vision_tower, *shape)
 
     def get_input_embeddings(self) -> nn.Module:
         """Return the language model's token embedding."""
@@ -125,6 +137,9 @@ class NanoModel(NanoPreTrainedModel):
 
     def get_image_features(self, pixel_values: Tensor) -> Tensor:
         """Return the tokens of (P, 3, S, S) pictures: (P, K, hidden)."""
+        if self.fused_tower is not None and pixel_values.device.type == "cpu":
+            tokens: Tensor = self.connector(self.fused_tower(pixel_values).to(self.dtype))
+            return tokens
         pixels = pixel_values.to(self.dtype)
         # A CPU is a third faster when a chunk's activations stay in its cache.
         chunks = pixels.split(CPU_PICTURES if pixels.device.type == "cpu" else len(pixels))
