@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +14,8 @@ import ponder
 from ponder.model.fused import FusedTower
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import Tensor
 
     from ponder.engine.model import Model
@@ -40,6 +45,21 @@ def test_a_picture_gives_the_same_alone_as_among_others(
     fused, pixels = _fused(tiny_nano.model), _pixels(7)
     together = fused(pixels)
     assert torch.equal(torch.cat([fused(pixels[i : i + 1]) for i in range(7)]), together)
+
+
+def test_nothing_is_reported_to_anyone(tmp_path: Path) -> None:
+    """OpenVINO's import would ask for an identifier in the home folder, and send it."""
+    program = (
+        "import sys, torch\n"
+        "from ponder.model.fused import FusedTower\n"
+        "from ponder.model.vision import EfficientNetLite\n"
+        "FusedTower(EfficientNetLite(), (320,), 2)(torch.zeros(1, 3, 64, 64))\n"
+        "assert 'openvino' in sys.modules\n"
+        "assert not sys.modules['openvino_telemetry']\n"
+    )
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.nano

@@ -1,12 +1,13 @@
 """EfficientNet-Lite0 through OpenVINO: a convolution and its activation in one pass over memory.
 
 PyTorch writes out what each convolution gives before the activation reads it again; on a CPU that
-is most of the tower's time. The graph is put together from the tower's layers instead of traced,
-which takes seconds each time and reports its use to OpenVINO's makers.
+is most of the tower's time. The graph is put together from the tower's layers; to trace it takes
+seconds each time.
 """
 
 from __future__ import annotations
 
+import sys
 import threading
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -70,8 +71,7 @@ class FusedTower:
         return torch.from_numpy(np.concatenate(pooled))
 
     def _compile(self, size: int) -> Any:
-        import openvino
-
+        openvino = _import_openvino()
         settings = {
             "INFERENCE_PRECISION_HINT": PRECISIONS[self._tower.stem.weight.dtype],
             "PERFORMANCE_HINT": "THROUGHPUT",
@@ -81,9 +81,8 @@ class FusedTower:
 
     def _graph(self, size: int) -> Any:
         """Return the graph from (1, S, S, 3) to (1, K, F), both float32."""
-        import openvino
-        from openvino import opset13 as ops
-
+        openvino = _import_openvino()
+        ops = openvino.opset13
         pixels = ops.parameter([1, size, size, 3], np.float32, "pixels")
         x = _activated(self._tower.stem, ops.transpose(pixels, [0, 3, 1, 2]))
         maps = {}
@@ -107,15 +106,20 @@ class FusedTower:
         return openvino.Model([ops.result(ops.concat(pooled, 1))], [pixels])
 
 
-def _activated(layer: SameConv, x: Any) -> Any:
-    from openvino import opset13 as ops
+def _import_openvino() -> Any:
+    # Importing it reports the use to its makers over the network, unless this is not to be found.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    import openvino.opset13
 
-    return ops.clamp(_convolved(layer, x), 0.0, 6.0)  # ReLU6
+    return openvino
+
+
+def _activated(layer: SameConv, x: Any) -> Any:
+    return _import_openvino().opset13.clamp(_convolved(layer, x), 0.0, 6.0)  # ReLU6
 
 
 def _convolved(layer: SameConv, x: Any) -> Any:
-    from openvino import opset13 as ops
-
+    ops = _import_openvino().opset13
     assert layer.bias is not None
     weight = layer.weight.detach().float().numpy()  # (outputs, inputs / groups, kernel, kernel)
     bias = layer.bias.detach().float().numpy().reshape(1, -1, 1, 1)
