@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from ponder.model.vision import EfficientNetLite, SameConv
 
-PRECISIONS = {torch.float32: "f32", torch.bfloat16: "bf16", torch.float16: "f16"}
+_PRECISIONS = {torch.float32: "f32", torch.bfloat16: "bf16", torch.float16: "f16"}
 
 
 def can_fuse() -> bool:
@@ -73,26 +73,26 @@ class FusedTower:
     def _compile(self, size: int) -> Any:
         openvino = _import_openvino()
         settings = {
-            "INFERENCE_PRECISION_HINT": PRECISIONS[self._tower.stem.weight.dtype],
+            "INFERENCE_PRECISION_HINT": _PRECISIONS[self._tower.stem.weight.dtype],
             "PERFORMANCE_HINT": "THROUGHPUT",
         }
-        compiled = openvino.Core().compile_model(self._graph(size), "CPU", settings)
+        compiled = openvino.Core().compile_model(self._graph(openvino, size), "CPU", settings)
         return openvino.AsyncInferQueue(compiled)
 
-    def _graph(self, size: int) -> Any:
+    def _graph(self, openvino: Any, size: int) -> Any:
         """Return the graph from (1, S, S, 3) to (1, K, F), both float32."""
-        openvino = _import_openvino()
         ops = openvino.opset13
         pixels = ops.parameter([1, size, size, 3], np.float32, "pixels")
-        x = _activated(self._tower.stem, ops.transpose(pixels, [0, 3, 1, 2]))
+        x = _activated(ops, self._tower.stem, ops.transpose(pixels, [0, 3, 1, 2]))
         maps = {}
         for block in self._tower.blocks:
             assert isinstance(block, Block)
-            y = x if block.expand is None else _activated(block.expand, x)
-            y = _convolved(block.project, _activated(block.depthwise, y))
+            y = x if block.expand is None else _activated(ops, block.expand, x)
+            y = _activated(ops, block.depthwise, y)
+            y = _convolved(ops, block.project, y)
             x = ops.add(y, x) if block.is_residual else y
             maps[block.project.out_channels] = x
-        head = _activated(self._tower.head, x)
+        head = _activated(ops, self._tower.head, x)
         stages = [maps[channels] for channels in self._stage_channels]
         pooled = []
         for side in (1, self._regions_side):
@@ -114,12 +114,11 @@ def _import_openvino() -> Any:
     return openvino
 
 
-def _activated(layer: SameConv, x: Any) -> Any:
-    return _import_openvino().opset13.clamp(_convolved(layer, x), 0.0, 6.0)  # ReLU6
+def _activated(ops: Any, layer: SameConv, x: Any) -> Any:
+    return ops.clamp(_convolved(ops, layer, x), 0.0, 6.0)  # ReLU6
 
 
-def _convolved(layer: SameConv, x: Any) -> Any:
-    ops = _import_openvino().opset13
+def _convolved(ops: Any, layer: SameConv, x: Any) -> Any:
     assert layer.bias is not None
     weight = layer.weight.detach().float().numpy()  # (outputs, inputs / groups, kernel, kernel)
     bias = layer.bias.detach().float().numpy().reshape(1, -1, 1, 1)
