@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
     import torch
 
-
 ROUNDS = 3
 
 
