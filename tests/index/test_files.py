@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ponder.errors import PonderError
-from ponder.index.files import printable, reader_of, walk
+from ponder.index.files import reader_of, walk
+from ponder.paths import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

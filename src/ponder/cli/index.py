@@ -68,7 +68,7 @@ def index(
 
 def _lines(report: Report, folder: Path, errors: str) -> list[str]:
     """Return the closing report."""
-    from ponder.index.files import printable
+    from ponder.paths import printable
 
     rate = report.embedded / report.seconds if report.seconds else 0.0
     lines = [

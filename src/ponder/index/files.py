@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ponder.errors import PonderError
 from ponder.media import DOCUMENT_SUFFIXES, PICTURE_SUFFIXES, VIDEO_SUFFIXES
+from ponder.paths import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -84,11 +85,6 @@ class Found:
         """Whether the walk would have come across `path`, did it still exist."""
         inside = any(path.is_relative_to(root) for root in self.roots)
         return inside and not any(path.is_relative_to(folder) for folder in self.closed)
-
-
-def printable(path: Path | str) -> str:
-    """Return the path as valid Unicode, other bytes written out in hex."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def reader_of(path: Path | str) -> Reader | None:

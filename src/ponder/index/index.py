@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from ponder.errors import FingerprintError, PonderError
 from ponder.index.decoders import Decoders
-from ponder.index.files import Found, look, printable, walk
+from ponder.index.files import Found, look, walk
 from ponder.index.hits import HIT_COLUMNS, Hit
 from ponder.index.ingest import Ingest
 from ponder.index.ranking import Ranking, open_ranking
 from ponder.index.report import Report, write_errors
 from ponder.index.store import Held, LanceStore, drop, held
 from ponder.items import parse
+from ponder.paths import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

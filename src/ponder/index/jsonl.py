@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 
 from ponder.errors import FingerprintError, ItemError, PonderError
 from ponder.index.decoders import Decoders
-from ponder.index.files import printable
 from ponder.index.units import read_item
 from ponder.media import MediaError
+from ponder.paths import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ponder.index.files import Skipped, printable
+from ponder.paths import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from ponder.index.files import Skipped
 
 
 @dataclass

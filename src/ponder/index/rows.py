@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from ponder.index.files import printable
+from ponder.paths import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
