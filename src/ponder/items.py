@@ -26,6 +26,7 @@ from ponder.media import (
     read_page,
     read_picture,
 )
+from ponder.paths import expanded
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -90,9 +91,9 @@ def _parts(value: Any, limits: Limits) -> list[str | Image.Image]:
     from PIL import Image
 
     if isinstance(value, str):
-        return [value] if not _is_media_name(value) else _read(Path(value), limits)
+        return [value] if not _is_media_name(value) else _read(expanded(value), limits)
     if isinstance(value, Path):
-        return _read(value, limits)
+        return _read(expanded(value), limits)
     if isinstance(value, bytes | bytearray):
         return [read_picture(bytes(value), limits)]
     if isinstance(value, Image.Image):
@@ -117,7 +118,7 @@ def _is_media_name(text: str) -> bool:
         return False
     if text.startswith(("http://", "https://")):
         raise ValueError(f"{text} is a URL; ponder fetches none: download it and give the path")
-    if not Path(text).exists():
+    if not expanded(text).exists():
         raise ValueError(
             f"no such file: {text!r} (to embed these words as text, write {{'text': {text!r}}})"
         )
@@ -143,15 +144,14 @@ def _from_mapping(value: Mapping[str, Any], limits: Limits) -> list[str | Image.
         raise ValueError("'page' needs a 'document'")
     parts: list[str | Image.Image] = []
     for image in _as_list(value.get("image")):
-        path = Path(image) if isinstance(image, str) else image
-        if isinstance(path, Path):
-            parts.append(read_picture(path, limits))
+        if isinstance(image, str | Path):
+            parts.append(read_picture(expanded(image), limits))
         else:
-            parts += _parts(path, limits)
+            parts += _parts(image, limits)
     for video in _as_list(value.get("video")):
-        parts += [picture for _, picture in read_frames(Path(video), limits)]
+        parts += [picture for _, picture in read_frames(expanded(video), limits)]
     for document in _as_list(value.get("document")):
-        parts.append(read_page(Path(document), int(value.get("page", 1)), limits))
+        parts.append(read_page(expanded(document), int(value.get("page", 1)), limits))
     for text in _as_list(value.get("text")):
         if not isinstance(text, str):
             raise ValueError(f"'text' must be a string, not {type(text).__name__}")

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path  # noqa: TC003 (read at run time)
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from ponder.cli.arguments import UserPath  # noqa: TC001 (read at run time)
 from ponder.train.annotate import AnnotateConfig  # noqa: TC001 (read at run time)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from ponder.train.annotate import Report
 
 
 def annotate(
-    source: Path,
-    target: Path,
+    source: UserPath,
+    target: UserPath,
     /,
     *,
     config: Annotated[AnnotateConfig, Parameter(name="*")],
@@ -37,7 +38,7 @@ def annotate(
         root: SCHEME=FOLDER, where the media of scheme:// lie; a FOLDER alone is that of paths
             without a scheme, by default SOURCE's. Give it once for each scheme.
     """
-    from ponder.cli.console import progress, stdout
+    from ponder.cli.console import progress, say
     from ponder.train.annotate import ERRORS
     from ponder.train.annotate import annotate as run
     from ponder.train.records import read_root
@@ -58,7 +59,7 @@ def annotate(
     finally:  # also after Ctrl-C, since what was spent was spent
         if report is not None:
             for line in _lines(report, config, target.with_name(ERRORS)):
-                stdout.print(line, soft_wrap=True, highlight=False, markup=False)
+                say(line)
 
 
 def _lines(report: Report, config: AnnotateConfig, errors: Path) -> Iterator[str]:

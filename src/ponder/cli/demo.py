@@ -6,11 +6,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ponder.cli.arguments import UserPath  # noqa: TC001 (read at run time)
+
 if TYPE_CHECKING:
     from ponder.index.hits import Hit
 
 
-def demo(*, out: Path = Path("demo")) -> None:
+def demo(*, out: UserPath = Path("demo")) -> None:
     """Pull nano, build the small Gallery, index a thousand pictures, and search them six ways.
 
     Then the model that thinks says of each question what it would think, and whether it would.
@@ -19,7 +21,7 @@ def demo(*, out: Path = Path("demo")) -> None:
         out: folder for the files, the index and the contact sheet; used again by a second call.
     """
     import ponder
-    from ponder.cli.console import progress, stages, stdout
+    from ponder.cli.console import bar, say, stages, stdout
     from ponder.demo import make_files, pair_question, questions, thoughts
     from ponder.gallery import build, default_folder
     from ponder.index.sheet import contact_sheet
@@ -36,11 +38,8 @@ def demo(*, out: Path = Path("demo")) -> None:
     stdout.print("[bold]3[/] indexing [dim](a second run has nothing left to do)[/]")
     model = ponder.load("nano")
     index = ponder.Index(out / "index.lance", model)
-    with progress() as display:
-        task = display.add_task("Indexing", total=None)
-        indexed = index.add(
-            files, tell=lambda done, total: display.update(task, completed=done, total=total)
-        )
+    with bar("Looking for files", "Indexing") as tell:
+        indexed = index.add(files, tell=tell)
     stdout.print(
         f"  {indexed.added} files added, {indexed.unchanged} unchanged, "
         f"{indexed.embedded} embedded in {indexed.seconds:.0f} s",
@@ -69,7 +68,7 @@ def demo(*, out: Path = Path("demo")) -> None:
             f"\n[bold]{question.title}[/]\n  the gate says {trace.gate:.0%}, so it {would}",
             highlight=False,
         )
-        stdout.print(f"  {thought}", highlight=False, markup=False)
+        say(f"  {thought}")
     seconds = time.perf_counter() - began
     stdout.print(f"\nAll of it took {seconds:.0f} s. Look at the hits: [bold]{sheet}[/]")
     stdout.print(f'Search on: ponder search "a slice of pizza" --index {out / "index.lance"}')

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
 
+from ponder.cli.arguments import UserPath  # noqa: TC001 (read at run time)
 from ponder.engine.trace import ThinkMode  # noqa: TC001 (read at run time, for the command line)
 from ponder.errors import PonderError
 
@@ -39,8 +40,8 @@ def gallery(
     model: str = "nano",
     part: Literal["demo", "full"] = "full",
     tasks: str = "",
-    json_file: Annotated[Path | None, Parameter(name="--json")] = None,
-    out: Path = Path("runs/gallery"),
+    json_file: Annotated[UserPath | None, Parameter(name="--json")] = None,
+    out: UserPath = Path("runs/gallery"),
 ) -> None:
     """Measure a model on the Gallery: captions to pictures, pictures to captions, style to style.
 
@@ -57,9 +58,10 @@ def gallery(
         out: where vectors are kept: a stopped run goes on when the same command is given again.
     """
     from rich import box
+    from rich.markup import escape
     from rich.table import Table
 
-    from ponder.cli.console import stages, stdout
+    from ponder.cli.console import plain, stages, stdout
     from ponder.engine.model import load
     from ponder.eval.gallery import built_tasks, task_names
     from ponder.eval.gallery import tasks as plain_tasks
@@ -75,7 +77,9 @@ def gallery(
         folder = build(part, default_folder(part), report)
         built = build_tasks(folder, tasks_folder(), report) if names else None
     chosen = built_tasks(built, names, split) if built else plain_tasks(folder, split)
-    table = Table(title=f"Gallery {split}, {model}, think={think}", box=box.SIMPLE_HEAD)
+    table = Table(
+        title=escape(plain(f"Gallery {split}, {model}, think={think}")), box=box.SIMPLE_HEAD
+    )
     table.add_column("task")
     for name in COLUMNS.values():
         table.add_column(name, justify="right")
@@ -96,12 +100,12 @@ def gallery(
 @app.command
 def mmeb(
     *,
-    data: Path = Path("mmeb-v2"),
+    data: UserPath = Path("mmeb-v2"),
     tasks: str = "",
     think: ThinkMode = "never",
     model: str = "nano",
     limit: int | None = None,
-    out: Path = Path("runs/mmeb"),
+    out: UserPath = Path("runs/mmeb"),
     list_tasks: Annotated[bool, Parameter(name="--list", negative="")] = False,
 ) -> None:
     """Measure a model on MMEB-V2: 78 tasks of images, videos and document pages.
@@ -123,7 +127,7 @@ def mmeb(
     from rich.markup import escape
     from rich.table import Table
 
-    from ponder.cli.console import stages, stdout
+    from ponder.cli.console import give, plain, say, stages, stdout
     from ponder.engine.model import load
     from ponder.eval.mmeb.layout import Layout
     from ponder.eval.mmeb.run import TaskScore, read_scores, run_tasks
@@ -133,9 +137,9 @@ def mmeb(
     chosen = chosen_tasks(tasks)
     if list_tasks:
         for task in chosen:
-            print(f"{task.name}\t{task.group}\t{task.metric}\t{task.queries}")  # noqa: T201
+            give(f"{task.name}\t{task.group}\t{task.metric}\t{task.queries}")
         return
-    table = Table(title=f"MMEB-V2, {model}, think={think}", box=box.SIMPLE_HEAD)
+    table = Table(title=escape(plain(f"MMEB-V2, {model}, think={think}")), box=box.SIMPLE_HEAD)
     for name in ("task", "group"):
         table.add_column(name)
     for name in ("queries", "among", "reference", "correct", "thought", "ms/item"):
@@ -162,14 +166,14 @@ def mmeb(
         scores = run_tasks(loaded, chosen, Layout(data), out, think, limit, progress, add)
     stdout.print(table)
     for reason in failed.values():
-        stdout.print(f"[red]not measured:[/red] {escape(reason)}", highlight=False)
+        say(f"not measured: {reason}")
     if not scores:
         raise PonderError("no task could be measured")
     every = read_scores(out)
     by_reference, correct = means(every), means(every, is_reference=False)
     for name, mean in by_reference.items():
         if mean.measured:
-            stdout.print(f"{name}: {mean}, correct {correct[name]}", highlight=False)
+            say(f"{name}: {mean}, correct {correct[name]}")
     (out / "submission.json").write_text(
         json.dumps(submission(loaded, every), indent=2) + "\n", encoding="utf-8"
     )

@@ -11,10 +11,11 @@ def pull(backbone: Literal["nano"] = "nano", /) -> None:
     Args:
         backbone: `nano` is the one that needs no hub; a second call is instant.
     """
-    from ponder.cli.console import stderr, stdout
+    from ponder.cli.console import note, say
     from ponder.model.pull import pull_nano
+    from ponder.paths import printable
 
-    stderr.print(f"{backbone}: 110 MB are fetched and converted once")
+    note(f"{backbone}: 110 MB are fetched and converted once")
     folder = pull_nano(show_progress=True)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    stdout.print(f"{folder} ({size / 1e6:.0f} MB)", soft_wrap=True, highlight=False)
+    say(f"{printable(folder)} ({size / 1e6:.0f} MB)")

@@ -5,14 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from ponder.cli.arguments import UserPath  # noqa: TC001 (read at run time)
 from ponder.errors import PonderError
+from ponder.paths import expanded
 
 
 def report(
     *sources: str,
     split: Literal["dev", "test"] = "test",
     tasks: str = "all",
-    out: Path = Path("runs/report"),
+    out: UserPath = Path("runs/report"),
 ) -> None:
     """Write a page on when thinking helps a model, or on runs of MMEB-V2 beside published figures.
 
@@ -28,7 +30,7 @@ def report(
     Raises:
         PonderError: the sources are neither.
     """
-    from ponder.cli.console import stages, stdout
+    from ponder.cli.console import say, stages
     from ponder.engine.model import load
     from ponder.eval.gallery import built_tasks, task_names
     from ponder.eval.mmeb.report import write_runs_report
@@ -37,10 +39,10 @@ def report(
     from ponder.gallery.tasks import build_tasks
     from ponder.gallery.tasks import default_folder as tasks_folder
 
-    folders = [Path(source) for source in sources]
+    folders = [expanded(source) for source in sources]
     if folders and all((folder / "submission.json").is_file() for folder in folders):
         page = write_runs_report(folders, out)
-        stdout.print(f"report: {page}", soft_wrap=True, highlight=False)
+        say(f"report: {page}")
         return
     if len(sources) != 1:
         raise PonderError("give one model's folder, or folders that `ponder eval mmeb` wrote")
@@ -50,5 +52,5 @@ def report(
         built = build_tasks(gallery, tasks_folder(), progress)
         found = write_report(load(sources[0]), built_tasks(built, names, split), out, progress)
     for name, figures in found["modes"].items():
-        stdout.print(f"{name}: hit@1 {figures['hit@1']:.1%}", highlight=False)
-    stdout.print(f"report: {out / 'report.md'}", soft_wrap=True, highlight=False)
+        say(f"{name}: hit@1 {figures['hit@1']:.1%}")
+    say(f"report: {out / 'report.md'}")

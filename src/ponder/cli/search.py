@@ -3,40 +3,44 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path  # noqa: TC003 (read at run time, for the command line)
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from ponder.cli.arguments import UserPath, index_folder
 from ponder.engine.trace import ThinkMode  # noqa: TC001 (read at run time, for the command line)
-from ponder.home import home
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from rich.table import Table
+    from collections.abc import Iterator
+    from pathlib import Path
 
     from ponder.engine.trace import Trace
-    from ponder.index.hits import Hit
 
 
 def search(
     text: str = "",
     *,
-    image: Path | None = None,
+    image: UserPath | None = None,
+    document: UserPath | None = None,
+    page: int | None = None,
     k: Annotated[int, Parameter(name=("-k", "--k"))] = 10,
     as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
-    html: Path | None = None,
-    index_dir: Annotated[Path | None, Parameter(name="--index")] = None,
+    html: UserPath | None = None,
+    index_dir: Annotated[UserPath | None, Parameter(name="--index")] = None,
     model: str = "nano",
     think: ThinkMode = "never",
     show_thoughts: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
-    """Search an index in words, by a picture, or by both together.
+    """Search an index in words, by a picture, by a page, or by several of these as one question.
+
+    Hits are printed for reading on a terminal, and elsewhere as lines of score, kind, path, place
+    and snippet with tabs between.
 
     Args:
         text: what to look for.
         image: a picture to look for; together with TEXT, what both say as one.
+        document: a PDF, of which a page is looked for.
+        page: which page of it, from 1.
         k: how many hits.
         as_json: print the hits as a JSON list.
         html: also write a contact sheet, one HTML file with thumbnails.
@@ -47,31 +51,64 @@ def search(
         show_thoughts: say what the gate made of the query, and the thought.
     """
     import ponder
-    from ponder.cli.console import stderr, stdout
+    from ponder.cli.console import give, note, stdout
+    from ponder.cli.hits import lines, table
     from ponder.errors import PonderError
+    from ponder.index.folder import check_folder
     from ponder.index.sheet import contact_sheet
 
-    if not text and image is None:
-        raise PonderError("give words to search for, an --image, or both")
+    query = _query(text, image, document, page)
     if k < 1:
         raise PonderError(f"-k is how many hits to show, at least 1, not {k}")
-    query: dict[str, Any] = {"text": text} if text else {}
-    if image is not None:
-        query["image"] = image
-    index = ponder.Index(index_dir or home() / "index.lance", ponder.load(model))
+    if html is not None:
+        _check_parent(html)
+    folder = index_folder(index_dir)
+    check_folder(folder)
+    index = ponder.Index(folder, ponder.load(model))
     vector, trace = index.embed(query, think=think)
     if show_thoughts:
         for line in _thought(trace):
-            stderr.print(line, soft_wrap=True, highlight=False, markup=False)
+            note(line)
     hits = index.nearest(vector, k)
     if as_json:
-        stdout.out(json.dumps([hit.to_json() for hit in hits], indent=1), highlight=False)
+        give(json.dumps([hit.to_json() for hit in hits], indent=1))
+    elif stdout.is_terminal:
+        stdout.print(table(hits, text, stdout.width))
     else:
-        stdout.print(_table(hits))
+        for line in lines(hits):
+            give(line)
     if html is not None:
-        title = " + ".join([*([text] if text else []), *([str(image)] if image else [])])
+        title = " + ".join(str(part) for part in (text, image, document) if part)
         html.write_text(contact_sheet([(title, hits)]), encoding="utf-8", errors="replace")
-        stderr.print(f"wrote {html}", soft_wrap=True, highlight=False, markup=False)
+        note(f"wrote {html}")
+
+
+def _query(
+    text: str, image: Path | None, document: Path | None, page: int | None
+) -> dict[str, Any]:
+    """Return the question as one item."""
+    from ponder.errors import PonderError
+
+    if (document is None) != (page is None):
+        raise PonderError("--document and --page go together: which page is looked for?")
+    given = {"text": text or None, "image": image, "document": document, "page": page}
+    query = {key: value for key, value in given.items() if value is not None}
+    if not query:
+        raise PonderError(
+            "give words to search for, an --image, a --document with a --page, or several of them"
+        )
+    return query
+
+
+def _check_parent(path: Path) -> None:
+    """Find out before the work whether the file can be written."""
+    from ponder.errors import PonderError
+    from ponder.paths import printable
+
+    if not path.parent.is_dir():
+        raise PonderError(f"cannot write {printable(path)}: there is no folder of that name")
+    if path.is_dir():
+        raise PonderError(f"cannot write {printable(path)}: it is a folder")
 
 
 def _thought(trace: Trace) -> Iterator[str]:
@@ -85,21 +122,4 @@ def _thought(trace: Trace) -> Iterator[str]:
         return
     cut = ", cut" if trace.was_cut else ""
     yield f"thought for {trace.thought_tokens} tokens, {trace.think_ms:.0f} ms{cut}{gate}:"
-    yield trace.thought
-
-
-def _table(hits: Sequence[Hit]) -> Table:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("score", justify="right")
-    table.add_column("kind")
-    table.add_column("path", overflow="fold", ratio=3)
-    table.add_column("where", no_wrap=True)
-    table.add_column("snippet", no_wrap=True, overflow="ellipsis", ratio=2)
-    for hit in hits:
-        cells = (f"{hit.score:.3f}", hit.kind, hit.path, hit.where, hit.snippet)
-        table.add_row(*(Text(cell) for cell in cells))
-    return table
+    yield from trace.thought.splitlines()

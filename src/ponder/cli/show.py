@@ -22,7 +22,7 @@ def show(model: str, /, *, adapters: str | None = None) -> None:
     from rich import box
     from rich.table import Table
 
-    from ponder.cli.console import stdout
+    from ponder.cli.console import say, stdout
     from ponder.model.saved import load_saved
 
     saved = load_saved(model, adapters=adapters, device="cpu")
@@ -38,7 +38,7 @@ def show(model: str, /, *, adapters: str | None = None) -> None:
     table.add_row("trained in all", f"{added:,}", f"{added / whole:.2%}")
     stdout.print(table)
     for line in _facts(saved):
-        stdout.print(line, soft_wrap=True, highlight=False, markup=False)
+        say(line)
 
 
 def _backbone_size(saved: Saved) -> int:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from cyclopts import App
 
+from ponder.cli.arguments import UserPath  # noqa: TC001 (read at run time)
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -28,7 +30,7 @@ ROUTING = {
 
 
 @app.command
-def align(config: Path, /, *, out: Path = Path("runs/align")) -> None:
+def align(config: UserPath, /, *, out: UserPath = Path("runs/align")) -> None:
     """Teach `nano` to see: train its connector and read-out on the Gallery.
 
     A killed run goes on from its last checkpoint when the same command is given again.
@@ -44,7 +46,7 @@ def align(config: Path, /, *, out: Path = Path("runs/align")) -> None:
 
 
 @app.command
-def sft(config: Path, /, *, out: Path = Path("runs/sft")) -> None:
+def sft(config: UserPath, /, *, out: UserPath = Path("runs/sft")) -> None:
     """Teach a model to think and to read out, on the Gallery's tasks.
 
     A killed run goes on from its last checkpoint when the same command is given again. To train
@@ -61,7 +63,7 @@ def sft(config: Path, /, *, out: Path = Path("runs/sft")) -> None:
 
 
 @app.command
-def rl(config: Path, /, *, out: Path = Path("runs/rl")) -> None:
+def rl(config: UserPath, /, *, out: UserPath = Path("runs/rl")) -> None:
     """Improve a model's thoughts by the embeddings they lead to; train the gate again afterwards.
 
     A killed run goes on from its last checkpoint when the same command is given again.
@@ -77,7 +79,7 @@ def rl(config: Path, /, *, out: Path = Path("runs/rl")) -> None:
 
 
 @app.command
-def latent(config: Path, /, *, out: Path = Path("runs/latent")) -> None:
+def latent(config: UserPath, /, *, out: UserPath = Path("runs/latent")) -> None:
     """Teach a model that thinks to think in latent steps, without text.
 
     A killed run goes on from its last checkpoint when the same command is given again. To train
@@ -94,7 +96,7 @@ def latent(config: Path, /, *, out: Path = Path("runs/latent")) -> None:
 
 
 @app.command
-def gate(config: Path, /, *, out: Path = Path("runs/gate")) -> None:
+def gate(config: UserPath, /, *, out: UserPath = Path("runs/gate")) -> None:
     """Teach a model when a thought pays, from what its own thoughts do to its own embeddings.
 
     Args:
@@ -118,18 +120,18 @@ def gate(config: Path, /, *, out: Path = Path("runs/gate")) -> None:
 
 def _train(config: Path, kind: type[C], run: Callable[[C, Path, Progress], R], out: Path) -> R:
     """Run a stage with its recipe, and say where the model is."""
-    from ponder.cli.console import stages, stdout
+    from ponder.cli.console import say, stages
     from ponder.train.config import read_config
 
     recipe = read_config(config, kind)
     with stages() as report:
         found = run(recipe, out, report)
-    stdout.print(f"trained model: {out / 'model'}", soft_wrap=True, highlight=False)
+    say(f"trained model: {out / 'model'}")
     return found
 
 
 def _print(values: dict[str, float], style: str) -> None:
-    from ponder.cli.console import stdout
+    from ponder.cli.console import say
 
     for name, value in values.items():
-        stdout.print(f"{name}: {value:{style}}", highlight=False)
+        say(f"{name}: {value:{style}}")

@@ -63,6 +63,14 @@ class Hit:
             return f"line {self.first_line}" if one else f"lines {self.first_line}-{self.last_line}"
         return ""
 
+    @property
+    def link(self) -> str:
+        """A `file:` address of the file, which a browser opens at the page or second."""
+        address = self.file.as_uri()
+        if self.page is not None:
+            return f"{address}#page={self.page}"
+        return f"{address}#t={self.seconds:.1f}" if self.seconds is not None else address
+
     def to_json(self) -> dict[str, Any]:
         """Return what JSON can hold of it: all but the thumbnail; places that fit only."""
         fields = {"score": round(self.score, 6), "path": self.path, "kind": self.kind}

@@ -1,4 +1,4 @@
-"""A contact sheet: one HTML file that shows hits and needs no other file."""
+"""A contact sheet: one HTML file that shows hits, needs no other file, and links to theirs."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ li { border: 1px solid var(--line); border-radius: .5rem; display: flex; flex-di
 .note b { font-variant-numeric: tabular-nums; font-weight: 600 }
 .note span { color: var(--dim); float: right }
 .note p { margin: .2rem 0 0; overflow-wrap: anywhere }
+a { color: inherit }
 .note small { color: var(--dim); display: block; margin-top: .3rem; max-height: 4.2em;
               overflow: hidden }
 """
@@ -67,9 +68,10 @@ def _card(hit: Hit) -> str:
     if hit.thought:
         words += f"<small>{escape(hit.thought)}</small>"
     place = f" · {hit.where}" if hit.where else ""
+    link = escape(hit.link)
     return (
-        f'<li><div class="view">{view}</div>'
+        f'<li><a class="view" href="{link}">{view}</a>'
         f'<div class="bar"><div style="width:{width:.1f}%"></div></div>'
         f'<div class="note"><b>{hit.score:.3f}</b><span>{escape(hit.kind + place)}</span>'
-        f"<p>{escape(hit.path)}</p>{words}</div></li>"
+        f'<p><a href="{link}">{escape(hit.path)}</a></p>{words}</div></li>'
     )

@@ -42,6 +42,7 @@ from ponder.model.tensors import check_tensors, load_weights, read_tensors
 from ponder.model.thinker import Thinker, ThinkerConfig
 from ponder.model.vision import fold_batch_norm
 from ponder.packages import sha256
+from ponder.paths import expanded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -134,7 +135,7 @@ def load_saved(
     device: str | torch.device | None = None,
 ) -> Saved:
     """Load a shipped model or a saved folder; arguments and errors as `ponder.load`."""
-    folder = Path(adapters or SHIPPED.get(str(name_or_folder)) or name_or_folder)
+    folder = expanded(adapters or SHIPPED.get(str(name_or_folder)) or name_or_folder)
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     chosen = dtype or fastest_dtype(place)
     if is_plume(folder):

@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
 from ponder.errors import ItemError
+from ponder.paths import expanded
 from ponder.train.pairs import Record, Side, WrittenThought, read_thought
 from ponder.train.rows import BadRow, RecordsError, Row, read_rows
 
@@ -110,7 +111,7 @@ def read_root(text: str) -> tuple[str, Path]:
     """Read SCHEME=FOLDER, or FOLDER alone for paths without a scheme."""
     match = re.fullmatch(r"(?:([\w.+-]*)=)?(.*)", text, re.DOTALL)
     assert match is not None  # it matches any text
-    return match[1] or "", Path(match[2])
+    return match[1] or "", expanded(match[2])
 
 
 def read_records(path: Path, roots: Mapping[str, Path]) -> Iterator[Record | BadRow]:
