@@ -31,17 +31,17 @@ def test_rows_become_vectors_in_order(tmp_path: Path, model: Colours) -> None:
     picture = make_picture(tmp_path / "red.png", "red")
     rows = [{"id": "a", "text": "red"}, {"image": str(picture)}, {"id": 7, "text": ["b", "c"]}]
     out = tmp_path / "out.parquet"
-    assert embed_jsonl(write(tmp_path / "in.jsonl", rows), out, model) == EmbedReport(3, 0, 0)
+    assert embed_jsonl(write(tmp_path / "in.jsonl", rows), out, model) == EmbedReport(3, 0)
     table = pq.read_table(out)
-    assert table.column("id").to_pylist() == ["a", "2", "7"]
+    assert table.column("id").to_pylist() == ["a", "line 2", "7"]
     assert table.column("line").to_pylist() == [1, 2, 3]
     assert json.loads(table.column("item")[2].as_py()) == {"text": ["b", "c"]}
     vectors = np.array(table.column("vector").to_pylist(), dtype=np.float32)
     assert np.array_equal(vectors, [model.vector(item) for item in ("red", picture, ("b", "c"))])
     assert str(table.schema.field("vector").type) == "fixed_size_list<element: float>[128]"
     assert sorted(path.name for path in tmp_path.glob("*")) == [
-        "errors.parquet",
         "in.jsonl",
+        "out.errors.parquet",
         "out.parquet",
         "red.png",
     ]
@@ -59,21 +59,39 @@ def test_bad_rows_are_reported_by_line_and_the_others_embedded(
         "",
         {"colour": "red"},
         {},
-        {"id": "1", "text": "same"},
+        {"id": "line 1", "text": "same"},
         '{"text": "\\ud800"}',
         {"text": "fine"},
     ]
     out = tmp_path / "out.parquet"
     report = embed_jsonl(write(tmp_path / "in.jsonl", rows), out, model)
-    assert report == EmbedReport(2, 0, 8)
+    assert (report.embedded, report.finished) == (2, 0)
     errors = {
-        row["line"]: row["reason"] for row in pq.read_table(tmp_path / "errors.parquet").to_pylist()
+        row["line"]: row["reason"]
+        for row in pq.read_table(tmp_path / "out.errors.parquet").to_pylist()
     }
+    assert errors == report.bad
     assert set(errors) == {2, 3, 4, 5, 7, 8, 9, 10}
     assert "no such file" in errors[4]
     assert "unknown key 'colour'" in errors[7]
-    assert errors[9] == "id '1' is taken by line 1"
-    assert pq.read_table(out).column("id").to_pylist() == ["1", "11"]
+    assert errors[9].startswith("id 'line 1' is what a line without an id is called")
+    assert pq.read_table(out).column("id").to_pylist() == ["line 1", "line 11"]
+
+
+def test_a_number_as_an_id_is_not_taken_for_a_line(tmp_path: Path, model: Colours) -> None:
+    rows = [{"text": "a"}, {"id": 1, "text": "b"}, {"id": "1", "text": "c"}]
+    out = tmp_path / "out.parquet"
+    report = embed_jsonl(write(tmp_path / "in.jsonl", rows), out, model)
+    assert report == EmbedReport(2, 0, {3: "id '1' is taken by line 2"})
+    assert pq.read_table(out).column("id").to_pylist() == ["line 1", "1"]
+
+
+def test_each_target_has_its_own_errors(tmp_path: Path, model: Colours) -> None:
+    bad, good = (write(tmp_path / n, r) for n, r in (("a", [{}]), ("b", [{"text": "x"}])))
+    embed_jsonl(bad, tmp_path / "a.parquet", model)
+    embed_jsonl(good, tmp_path / "b.parquet", model)
+    assert pq.read_table(tmp_path / "a.errors.parquet").num_rows == 1
+    assert pq.read_table(tmp_path / "b.errors.parquet").num_rows == 0
 
 
 class Interrupted(Colours):
@@ -111,10 +129,10 @@ def test_finished_rows_are_not_embedded_again(
     parts = tmp_path / "out.parquet.parts"
     parts.mkdir()
     (parts / "000000000000.parquet").write_bytes(out.read_bytes())
-    assert embed_jsonl(source, out, model) == EmbedReport(1, 40, 0)
+    assert embed_jsonl(source, out, model) == EmbedReport(1, 40)
     assert pq.read_table(out).column("line").to_pylist() == list(range(1, 42))
     before = out.stat().st_mtime_ns
-    assert embed_jsonl(source, out, model) == EmbedReport(0, 41, 0)
+    assert embed_jsonl(source, out, model) == EmbedReport(0, 41)
     assert out.stat().st_mtime_ns == before
 
 
@@ -138,8 +156,9 @@ class Choosy(Colours):
 def test_a_row_the_model_refuses_is_bad_and_the_others_go_on(tmp_path: Path) -> None:
     rows = [{"text": text} for text in ("a", "bad", "b", "bad", "c")]
     out = tmp_path / "out.parquet"
-    assert embed_jsonl(write(tmp_path / "in.jsonl", rows), out, Choosy()) == EmbedReport(3, 0, 2)
-    assert pq.read_table(out).column("id").to_pylist() == ["1", "3", "5"]
+    report = embed_jsonl(write(tmp_path / "in.jsonl", rows), out, Choosy())
+    assert report == EmbedReport(3, 0, {2: "over the limit", 4: "over the limit"})
+    assert pq.read_table(out).column("line").to_pylist() == [1, 3, 5]
 
 
 def test_a_missing_source_is_an_error_and_an_empty_one_is_not(
@@ -163,6 +182,9 @@ def test_what_happened_to_a_row_is_written_beside_it(tmp_path: Path) -> None:
 def test_a_target_with_other_columns_is_refused(tmp_path: Path) -> None:
     source, target = write(tmp_path / "in.jsonl", [{"text": "a"}]), tmp_path / "out.parquet"
     embed_jsonl(source, target, Colours())
-    pq.write_table(pq.read_table(target).drop_columns(["cosines"]), target)
-    with pytest.raises(PonderError, match=r"out\.parquet was written by another version"):
-        embed_jsonl(source, target, Colours())
+    table = pq.read_table(target)
+    notes = {**table.schema.metadata, b"layout": b"1"}
+    for other in (table.drop_columns(["cosines"]), table.replace_schema_metadata(notes)):
+        pq.write_table(other, target)
+        with pytest.raises(PonderError, match=r"out\.parquet was written by another version"):
+            embed_jsonl(source, target, Colours())

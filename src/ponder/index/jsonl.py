@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -18,7 +20,7 @@ from ponder.errors import FingerprintError, ItemError, PonderError
 from ponder.index.decoders import Decoders
 from ponder.index.units import read_item
 from ponder.media import MediaError
-from ponder.paths import printable
+from ponder.paths import expanded, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -32,7 +34,11 @@ if TYPE_CHECKING:
     from ponder.items import Item
     from ponder.media import Limits
 
-PART_ROWS = 512  # the most work that a kill can undo
+# A part is written when it has so many rows or is so old: the most work that a kill can undo.
+PART_ROWS = 512
+PART_S = 5.0
+LAYOUT = "2"
+"""Of the Parquet file, in its notes: raised when rows come to mean something else."""
 
 # The fields of a `Trace`.
 TRACE_COLUMNS = (
@@ -54,11 +60,17 @@ TRACE_COLUMNS = (
 
 @dataclass(frozen=True)
 class EmbedReport:
-    """What `embed_jsonl` did, in rows: embedded now, found finished, and left out as bad."""
+    """What `embed_jsonl` did.
+
+    Attributes:
+        embedded: rows embedded now.
+        finished: rows that were finished before.
+        bad: reasons why lines were left out, by the lines' numbers, in order.
+    """
 
     embedded: int
     finished: int
-    bad: int
+    bad: dict[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -82,10 +94,10 @@ def embed_jsonl(
     """Embed each line of a JSONL file into a row of a Parquet file.
 
     A line is an object with the keys of `ponder.items.KEYS` and an optional `id`, a string or a
-    whole number; a line without one goes by its number. The columns are `id`, `line`, `item` (the
-    line's object without the id, as JSON), those of a `Trace`, and `vector`. Rows keep the order of
-    the lines. What is finished, in `target` or in `target`.parts after a kill, is not embedded
-    again. Bad lines go to `errors.parquet` beside `target`.
+    whole number; the third line goes by `line 3` if it has none. The columns are `id`, `line`,
+    `item` (the line's object without the id, as JSON), those of a `Trace`, and `vector`. Rows keep
+    the order of the lines. What is finished, in `target` or in `target`.parts after a kill, is not
+    embedded again. Bad lines go to the file that `errors_of` names.
 
     Args:
         source: the JSONL file; media paths in it are taken from the working folder.
@@ -98,13 +110,21 @@ def embed_jsonl(
         FingerprintError: `target` or its parts are of another model.
         PonderError: `source` does not exist, or another version of ponder wrote `target`.
     """
+    source, target = expanded(source), expanded(target)
     if not source.is_file():
         raise PonderError(f"no such file: {printable(source)}")
+    if target.is_dir():
+        raise PonderError(f"cannot write {printable(target)}: it is a folder")
     run = _Run(source, target, model, think)
     with Decoders() as decoders:
         for done in run.embed(decoders):
             tell(done)
     return run.finish()
+
+
+def errors_of(target: Path) -> Path:
+    """Return where the bad lines of a run into `target` are listed: `out.errors.parquet`."""
+    return target.with_name(f"{target.stem}.errors.parquet")
 
 
 class _Run:
@@ -115,7 +135,7 @@ class _Run:
         self._bad: dict[int, str] = {}  # reasons by line
         columns = [("id", pa.string()), ("line", pa.int64()), ("item", pa.string())]
         vector = ("vector", pa.list_(pa.float32(), model.dim))
-        notes = {"fingerprint": model.fingerprint, "model": model.name}
+        notes = {"fingerprint": model.fingerprint, "model": model.name, "layout": LAYOUT}
         self._schema = pa.schema([*columns, *TRACE_COLUMNS, vector]).with_metadata(notes)
         self._finished = {name for path in self._shards() for name in self._ids(path)}
         self._resumed = len(self._finished)
@@ -125,13 +145,14 @@ class _Run:
         self._parts.mkdir(parents=True, exist_ok=True)
         while True:
             held: list[tuple[_Row, NDArray[np.float32], Trace]] = []
+            written = time.monotonic()
             try:
                 for result in self._model.stream(self._items(decoders), think=self._think):
                     held.append(result)
                     yield len(self._finished) + len(held)
-                    if len(held) == PART_ROWS:
+                    if len(held) == PART_ROWS or time.monotonic() - written >= PART_S:
                         self._write_part(held)
-                        held = []
+                        held, written = [], time.monotonic()
             except ItemError as error:  # the model refused one: all that are left again, without it
                 number = error.item.removeprefix("line ")
                 if not number.isdecimal() or int(number) in self._bad:
@@ -157,14 +178,14 @@ class _Run:
                         writer.write_batch(batch.filter([name not in written for name in names]))
                         written.update(names)
         shutil.rmtree(self._parts)
-        lines = sorted(self._bad)
+        bad = {line: printable(self._bad[line]) for line in sorted(self._bad)}
         errors = {
-            "line": pa.array(lines, pa.int64()),
-            "reason": pa.array([printable(self._bad[line]) for line in lines], pa.string()),
+            "line": pa.array(bad.keys(), pa.int64()),
+            "reason": pa.array(bad.values(), pa.string()),
         }
-        with _whole(self._target.with_name("errors.parquet")) as unfinished:
+        with _whole(errors_of(self._target)) as unfinished:
             pq.write_table(pa.table(errors), unfinished)
-        return EmbedReport(self._embedded, self._resumed, len(lines))
+        return EmbedReport(self._embedded, self._resumed, bad)
 
     def _items(self, decoders: Decoders) -> Iterator[tuple[_Row, Item]]:
         tasks = ((row, partial(_read, row, self._model.limits)) for row in self._rows())
@@ -206,7 +227,8 @@ class _Run:
                 f"{printable(path)} holds other vectors than those of {self._model.name}; to embed "
                 f"again, delete it and repeat the command"
             )
-        if schema.names != self._schema.names:
+        is_ours = (schema.metadata or {}).get(b"layout") == LAYOUT.encode()
+        if not is_ours or schema.names != self._schema.names:
             raise PonderError(
                 f"{printable(path)} was written by another version of ponder; to embed again, "
                 "delete it and repeat the command"
@@ -235,9 +257,13 @@ def _parse(raw: bytes, line: int) -> _Row:
     value = json.loads(raw)
     if not isinstance(value, dict):
         raise ValueError(f"a line is an object, not {type(value).__name__}")
-    name = value.pop("id", line)
-    if isinstance(name, bool) or not isinstance(name, str | int):
+    name = value.pop("id", None)
+    if isinstance(name, bool) or not isinstance(name, str | int | None):
         raise ValueError(f"an id is a string or a whole number, not {type(name).__name__}")
+    if name is None:
+        name = f"line {line}"
+    elif re.fullmatch(r"line \d+", str(name)):
+        raise ValueError(f"id {name!r} is what a line without an id is called; choose another")
     item = json.dumps(value, ensure_ascii=False)
     (item + str(name)).encode()  # half a surrogate pair is no text: a ValueError
     return _Row(str(name), line, item)
