@@ -40,6 +40,10 @@ class FingerprintError(PonderError):
     """Vectors of two different models were about to be mixed."""
 
 
+class StoreError(PonderError):
+    """An index cannot be written to; what was written before is kept."""
+
+
 class ConfigError(PonderError):
     """A configuration file has an unknown key or a value of the wrong type."""
 

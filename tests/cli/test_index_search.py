@@ -69,6 +69,14 @@ def test_index_then_search(files: Path, tmp_path: Path, run: Callable[..., str])
     assert {Path(hit["path"]).name for hit in both} == {"red.png", "blue.png"}
 
 
+def test_a_page_is_a_question(files: Path, run: Callable[..., str]) -> None:
+    run("index", files)
+    hits = json.loads(
+        run("search", "two", "--document", files / "pages.pdf", "--page", 2, "-k", 1, "--json")
+    )
+    assert (Path(hits[0]["path"]).name, hits[0]["page"]) == ("pages.pdf", 2)
+
+
 def test_a_contact_sheet_is_written(files: Path, tmp_path: Path, run: Callable[..., str]) -> None:
     run("index", files, "--index", tmp_path / "x.lance")
     run("search", "red", "--index", tmp_path / "x.lance", "--html", tmp_path / "out.html")
@@ -109,6 +117,9 @@ def test_wrong_use_is_one_error(files: Path, run: Callable[..., str]) -> None:
         ["index", files, "--re-embed"],
         ["search"],
         ["search", "x", "-k", 0],
+        ["search", "--document", files / "pages.pdf"],
+        ["search", "x", "--page", 1],
+        ["forget"],
     ):
         with pytest.raises(ponder.PonderError):
             run(*arguments)
@@ -118,11 +129,32 @@ def test_wrong_use_is_one_error(files: Path, run: Callable[..., str]) -> None:
 
 def test_embed(files: Path, tmp_path: Path, run: Callable[..., str]) -> None:
     rows = [{"id": "a", "text": "red"}, {"image": str(files / "red.png")}, {"image": "no.png"}]
-    (tmp_path / "in.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    output = run("embed", tmp_path / "in.jsonl", tmp_path / "out.parquet")
-    assert output.startswith("2 embedded, 0 finished before, 1 bad (see ")
-    assert pq.read_table(tmp_path / "out.parquet").column("id").to_pylist() == ["a", "2"]
-    assert run("embed", tmp_path / "in.jsonl", tmp_path / "out.parquet").startswith("0 embedded, 2")
+    source, target = tmp_path / "in.jsonl", tmp_path / "out.parquet"
+    source.write_text("\n".join(map(json.dumps, rows)))
+    first, reason = run("embed", source, target).splitlines()
+    assert first == "2 embedded, 0 finished before, 1 bad"
+    assert reason.startswith("  line 3: ")
+    assert "no such file" in reason
+    assert pq.read_table(target).column("id").to_pylist() == ["a", "line 2"]
+    assert run("embed", source, target).startswith("0 embedded, 2")
+    with pytest.raises(SystemExit) as stop:
+        run("embed", source, target, "--strict")
+    assert stop.value.code == 1
+
+
+def test_embed_fails_where_nothing_could_be_embedded(
+    files: Path, tmp_path: Path, run: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, target = tmp_path / "in.jsonl", tmp_path / "out.parquet"
+    source.write_text('{"image": "no.png"}\n' * 7)
+    with pytest.raises(SystemExit) as stop:
+        run("embed", source, target)
+    assert stop.value.code == 1
+    output = capsys.readouterr().out
+    assert output.count("no such file") == 5
+    assert output.endswith(f"  and 2 more, in {tmp_path / 'out.errors.parquet'}\n")
+    source.write_text("")
+    run("embed", source, tmp_path / "empty.parquet", "--strict")
 
 
 @pytest.mark.nano

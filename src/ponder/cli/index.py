@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
-from pathlib import Path  # noqa: TC003 (read at run time, for the command line)
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from ponder.cli.arguments import UserPath, index_folder
 from ponder.engine.trace import ThinkMode  # noqa: TC001 (read at run time, for the command line)
-from ponder.home import home
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
     from ponder.index.report import Report
 
 SHOWN = 20  # skipped files listed; the rest is in errors.parquet
 
 
 def index(
-    *paths: Path,
-    index_dir: Annotated[Path | None, Parameter(name="--index")] = None,
+    *paths: UserPath,
+    index_dir: Annotated[UserPath | None, Parameter(name="--index")] = None,
     model: str = "nano",
     think: ThinkMode = "never",
     re_embed: Annotated[bool, Parameter(negative=())] = False,
@@ -29,7 +32,8 @@ def index(
 
     Run it again at any time, also after a kill: only what is new or changed is embedded, and what
     is gone from under PATH is forgotten. Hidden files are left out. Files that cannot be read are
-    skipped and listed, here and in errors.parquet in the index's folder.
+    skipped and listed, here and in errors.parquet in the index's folder. Ctrl-C keeps what is
+    done.
 
     Args:
         paths: files, and folders with all below them.
@@ -42,50 +46,69 @@ def index(
         strict: exit with 1 if anything was skipped.
     """
     import ponder
-    from ponder.cli.console import progress, stdout
+    from ponder.cli.console import bar, note, say
     from ponder.errors import PonderError
-    from ponder.index.index import ERRORS
+    from ponder.index.folder import check_folder
 
     if bool(paths) == re_embed:
         raise PonderError("give the PATHs to index, or --re-embed alone")
-    folder = index_dir or home() / "index.lance"
-    encoder = ponder.load(model)
-    with progress() as display:
-        task = display.add_task("Indexing", total=None)
+    folder = index_folder(index_dir)
+    check_folder(folder)
+    done = total = 0
+    try:
+        encoder = ponder.load(model)
+        with bar("Looking for files", "Indexing") as show:
 
-        def tell(done: int, total: int) -> None:
-            display.update(task, completed=done, total=total)
+            def tell(so_far: int, in_all: int) -> None:
+                nonlocal done, total
+                done, total = so_far, in_all
+                show(done, total)
 
-        if re_embed:
-            report = ponder.Index.re_embed(folder, encoder, think=think, tell=tell)
-        else:
-            report = ponder.Index(folder, encoder).add(paths, think=think, tell=tell)
-    for line in _lines(report, folder, ERRORS):
-        stdout.print(line, soft_wrap=True, highlight=False, markup=False)
+            if re_embed:
+                report = ponder.Index.re_embed(folder, encoder, think=think, tell=tell)
+            else:
+                report = ponder.Index(folder, encoder).add(paths, think=think, tell=tell)
+    except KeyboardInterrupt:
+        note(
+            f"Stopped: {done:,} of {total:,} files are in the index; the same command goes on "
+            "from there."
+            if total
+            else "Stopped before anything was read; nothing is changed."
+        )
+        raise
+    for line in _lines(report, folder):
+        say(line)
     if strict and report.skipped:
         sys.exit(1)
 
 
-def _lines(report: Report, folder: Path, errors: str) -> list[str]:
-    """Return the closing report."""
+def _lines(report: Report, folder: Path) -> Iterator[str]:
+    """Yield the closing report."""
+    from ponder.index.folder import index_flag
+    from ponder.index.report import ERRORS
     from ponder.paths import printable
 
     rate = report.embedded / report.seconds if report.seconds else 0.0
-    lines = [
+    yield (
         f"{report.added} added, {report.changed} changed, {report.unchanged} unchanged, "
         f"{report.forgotten} forgotten, {len(report.skipped)} skipped, {report.ignored} of other "
-        "kinds",
+        "kinds"
+    )
+    yield (
         f"{report.embedded} embedded in {report.seconds:.1f} s ({rate:.1f}/s) into "
-        f"{printable(folder)}",
-    ]
+        f"{printable(folder)}"
+    )
     if report.thought:
         each = report.thought_tokens / report.thought
-        lines.append(f"{report.thought} thought about first, {each:.0f} tokens each")
+        yield f"{report.thought} thought about first, {each:.0f} tokens each"
+    for one in report.absent:
+        yield (
+            f"Kept, as a drive may not be mounted: {printable(one.path)}: {one.reason}. To drop "
+            f"them: ponder forget {shlex.quote(printable(one.path))} {index_flag(folder)}"
+        )
     if report.skipped:
-        lines.append("Skipped:")
-        lines += [
-            f"  {printable(one.path)}: {printable(one.reason)}" for one in report.skipped[:SHOWN]
-        ]
+        yield "Skipped:"
+    for one in report.skipped[:SHOWN]:
+        yield f"  {printable(one.path)}: {printable(one.reason)}"
     if len(report.skipped) > SHOWN:
-        lines.append(f"  and {len(report.skipped) - SHOWN} more, in {printable(folder / errors)}")
-    return lines
+        yield f"  and {len(report.skipped) - SHOWN} more, in {printable(folder / ERRORS)}"

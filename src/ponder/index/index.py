@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import os
 import shlex
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ponder.errors import FingerprintError, PonderError
 from ponder.index.decoders import Decoders
 from ponder.index.files import Found, look, walk
+from ponder.index.folder import Record, alone, check_folder, index_flag, no_index
 from ponder.index.hits import HIT_COLUMNS, Hit
 from ponder.index.ingest import Ingest
 from ponder.index.ranking import Ranking, open_ranking
-from ponder.index.report import Report, write_errors
+from ponder.index.report import ERRORS, Report, write_errors
 from ponder.index.store import Held, LanceStore, drop, held
+from ponder.index.upkeep import absent, forget
 from ponder.items import parse
-from ponder.paths import printable
+from ponder.paths import expanded, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     import numpy as np
     from numpy.typing import NDArray
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from ponder.index.encoder import Encoder
 
     Tell = Callable[[int, int], None]
-
-ERRORS = "errors.parquet"
 
 
 def _silent(done: int, total: int) -> None:
@@ -41,11 +40,13 @@ class Index:
     """A searchable collection of files.
 
     Args:
-        path: the index's own folder; made on the first `add`.
+        path: the index's own folder, made on the first `add`; as all paths here it may begin with
+            `~`.
         model: what embeds its files and queries; every use must be with the same model.
 
     Raises:
         FingerprintError: the index holds vectors of another model.
+        PonderError: `path` is a file.
 
     Example:
         >>> index = ponder.Index("my.lance", ponder.load("nano"))
@@ -55,7 +56,8 @@ class Index:
     """
 
     def __init__(self, path: Path | str, model: Encoder) -> None:
-        self.path = Path(path)
+        self.path = expanded(path)
+        check_folder(self.path)
         self._model = model
         self._store: LanceStore | None = None
         self._ranking: tuple[str, Ranking] | None = None  # and the version it is of
@@ -72,9 +74,11 @@ class Index:
         """Bring the index in line with files and folders.
 
         What is new or changed is embedded, what is gone from under `paths` is forgotten, the rest
-        is left as it is. Files that cannot be read are skipped, each with its reason in the report
+        is left as it is. Files of a drive that seems not to be mounted are kept, and the report
+        says so. Files that cannot be read are skipped, each with its reason in the report
         and in `errors.parquet` in the index's folder, which tells of the latest run. A run that is
-        killed loses a few seconds of work; the next one goes on from there.
+        killed loses a few seconds of work, one that is interrupted nothing that was finished; the
+        next one goes on from there.
 
         Args:
             paths: files, and folders with all below them.
@@ -82,12 +86,20 @@ class Index:
             tell: called with (files done, files in all).
 
         Raises:
-            PonderError: one of `paths` does not exist.
+            PonderError: one of `paths` does not exist, or there is no room for what is to be added.
+            StoreError: the index cannot be written to.
             ThinkModeError: the model cannot think so.
             FingerprintError: the index holds vectors of another model.
         """
-        given = [paths] if isinstance(paths, Path | str) else paths
-        found = walk(map(Path, given))
+        given = [expanded(p) for p in ([paths] if isinstance(paths, Path | str) else paths)]
+        for path in given:
+            if not os.path.lexists(path) and (count := self._count_under(path)):
+                raise PonderError(
+                    f"no such file or folder: {printable(path)}, but the index has {count:,} of "
+                    "its files. If it is on a drive, mount it; else drop them with: ponder forget "
+                    f"{shlex.quote(printable(path))} {index_flag(self.path)}"
+                )
+        found = walk(given)
         report = _update(self._opened(create=True), self._model, found, self.path, think, tell)
         self._ranked()  # builds what searching needs now, not when somebody waits for an answer
         return report
@@ -123,6 +135,20 @@ class Index:
         rows = self._opened().take(positions, HIT_COLUMNS).to_pylist()
         return [Hit.from_row(row, float(score)) for row, score in zip(rows, scores, strict=True)]
 
+    def forget(self, paths: Iterable[Path | str] | Path | str) -> int:
+        """Drop files from the index, whether they still exist or not.
+
+        Args:
+            paths: files, and folders with all below them.
+
+        Returns:
+            How many files were dropped.
+
+        Raises:
+            PonderError: there is no index, or nothing in it is under one of the paths.
+        """
+        return forget(self.path, [paths] if isinstance(paths, Path | str) else paths)
+
     @staticmethod
     def re_embed(
         path: Path | str, model: Encoder, *, think: ThinkMode = "never", tell: Tell = _silent
@@ -133,19 +159,30 @@ class Index:
         is started again.
 
         Raises:
-            PonderError: there is no index at `path`.
+            PonderError: there is no index at `path`, or it has files on a drive that seems not to
+                be mounted.
         """
-        folder = Path(path)
+        folder = expanded(path)
+        check_folder(folder)
         old = [table for table in held(folder) if table.fingerprint != model.fingerprint]
         if not held(folder):
-            raise PonderError(_no_index(folder))
+            raise PonderError(no_index(folder))
         files = {file for table in old for file in _files(folder, table)}
         found = Found()
+        gone = []
         for file in sorted(files, key=os.fsencode):
             try:
                 found.files.append(look(file))
             except (OSError, PonderError):
-                found.gone += 1
+                gone.append(file)
+        if places := absent(gone, Record.read(folder).roots):
+            place, count = places.most_common(1)[0]
+            raise PonderError(
+                f"{printable(place)}: {count:,} files are known from under it and none is there "
+                "now. If it is on a drive, mount it; else drop them with: ponder forget "
+                f"{shlex.quote(printable(place))} {index_flag(folder)}"
+            )
+        found.gone = len(gone)
         store = LanceStore(folder, model.fingerprint, model.name, model.dim)
         report = _update(store, model, found, folder, think, tell)
         for table in old:
@@ -161,12 +198,18 @@ class Index:
                 if table.fingerprint != model.fingerprint:
                     raise FingerprintError(_other_model(self.path, table, model))
             if not (tables or create):
-                raise PonderError(_no_index(self.path))
+                raise PonderError(no_index(self.path))
             self._store = LanceStore(self.path, model.fingerprint, model.name, model.dim)
         if self._store.fingerprint != model.fingerprint:
             table = Held(self._store.fingerprint, model.name, model.dim)
             raise FingerprintError(_other_model(self.path, table, model))
         return self._store
+
+    def _count_under(self, path: Path) -> int:
+        if not held(self.path):
+            return 0
+        real = Path(os.path.realpath(path))
+        return sum(file.is_relative_to(real) for file in self._opened().files().values())
 
     def _ranked(self) -> Ranking:
         store = self._opened()
@@ -179,42 +222,16 @@ class Index:
 def _update(
     store: LanceStore, model: Encoder, found: Found, folder: Path, think: ThinkMode, tell: Tell
 ) -> Report:
-    with _alone(folder), Decoders() as decoders:
-        report = Ingest(store, store.schema, model, think, decoders, tell).run(found)
+    with alone(folder), Decoders() as decoders:
+        report = Ingest(store, store.schema, model, think, decoders, folder, tell).run(found)
         write_errors(report.skipped, folder / ERRORS)
+        Record.read(folder).after(found.roots, report.counts()).write(folder)
     return report
 
 
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Keep a second run out: each would add what the other does. A kill ends the hold as well."""
-    if os.name != "posix":  # no lock elsewhere: two runs at once are the user's to avoid
-        yield
-        return
-    import fcntl
-
-    with (folder / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise PonderError(
-                f"another run is indexing into {printable(folder)}; try again when it is done"
-            ) from None
-        yield
-
-
-def _files(folder: Path, table: Held) -> Iterator[Path]:
+def _files(folder: Path, table: Held) -> Iterable[Path]:
     store = LanceStore(folder, table.fingerprint, table.model, table.dim)
-    for batch in store.scan(["raw_path"]):
-        for name in batch.column("raw_path").unique().to_pylist():
-            yield Path(os.fsdecode(name))
-
-
-def _no_index(folder: Path) -> str:
-    return (
-        f"no index at {printable(folder)}; make one with: "
-        f"ponder index PATH --index {shlex.quote(printable(folder))}"
-    )
+    return store.files().values()
 
 
 def _other_model(folder: Path, table: Held, model: Encoder) -> str:
@@ -222,5 +239,5 @@ def _other_model(folder: Path, table: Held, model: Encoder) -> str:
         f"{printable(folder)} holds vectors of {table.model} (fingerprint "
         f"{table.fingerprint[:12]}), which do not mix with those of {model.name} (fingerprint "
         f"{model.fingerprint[:12]}); embed its files again with: ponder index --re-embed "
-        f"--index {shlex.quote(printable(folder))} --model {shlex.quote(model.name)}"
+        f"{index_flag(folder)} --model {shlex.quote(model.name)}"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import zipfile
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
     Ranked = tuple[NDArray[np.int64], NDArray[np.float32]]
 
+logger = logging.getLogger(__name__)
+
 EXACT_ROWS = 20_000  # up to here every vector fits in memory and one product takes 8 ms
 RESCORED = 1500  # candidates scored exactly, at least
 RESCORED_PER_HIT = 16
@@ -38,7 +41,8 @@ def open_ranking(store: Store, folder: Path, dim: int) -> Ranking:
 
     Beyond `EXACT_ROWS` the codes, and the vectors in the order of their positions, are kept in a
     folder in `folder`: LanceDB takes ten times as long to look up the candidates' vectors. They are
-    of the store's current version only, and made again when they are missing, old or damaged.
+    of the store's current version only, and made again when they are missing, old or damaged; where
+    they cannot be written they stay in memory.
     """
     rows = sum(batch.num_rows for batch in store.scan(["part"]))
     if rows <= EXACT_ROWS:
@@ -49,12 +53,18 @@ def open_ranking(store: Store, folder: Path, dim: int) -> Ranking:
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         pass
     unfinished = folder / f".ranking-{os.getpid()}"
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir()
-    Coded.save(unfinished, _vectors(store), (rows, dim))
-    for old in folder.glob("ranking-*"):
-        shutil.rmtree(old, ignore_errors=True)
-    unfinished.rename(kept)
+    try:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir()
+        Coded.save(unfinished, _vectors(store), (rows, dim))
+        for old in folder.glob("ranking-*"):
+            shutil.rmtree(old, ignore_errors=True)
+        unfinished.rename(kept)
+    except OSError as error:  # a full disk or one that may not be written to: memory will do
+        logger.warning("%s: %s; what searching needs is made anew each time", folder, error)
+        shutil.rmtree(unfinished, ignore_errors=True)
+        vectors = np.concatenate(list(_vectors(store)))
+        return Coded(Codes.build(vectors), vectors)
     return Coded.load(kept)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ponder.index.files import Skipped
+
+
+ERRORS = "errors.parquet"
 
 
 @dataclass
@@ -32,6 +35,8 @@ class Report:
         thought: units it thought about first.
         thought_tokens: how long those thoughts are together.
         skipped: what is not in the index though it lies under the paths, with the reason.
+        absent: folders that seem to be on a drive that is not mounted, each with the reason; the
+            files under them are kept.
         seconds: how long the run took.
     """
 
@@ -44,7 +49,13 @@ class Report:
     thought: int = 0
     thought_tokens: int = 0
     skipped: list[Skipped] = field(default_factory=list)
+    absent: list[Skipped] = field(default_factory=list)
     seconds: float = 0.0
+
+    def counts(self) -> dict[str, float]:
+        """Return all but the lists, by name."""
+        named = ((field.name, getattr(self, field.name)) for field in fields(self))
+        return {name: value for name, value in named if isinstance(value, int | float)}
 
 
 def write_errors(skipped: Sequence[Skipped], path: Path) -> None:

@@ -26,20 +26,20 @@ THINKING = ("gate", "thought")
 
 
 def make_rows(
-    embedded: Iterable[tuple[File, str, Sequence[tuple[Unit, NDArray[np.float32], Trace]]]],
+    embedded: Iterable[tuple[File, str, int, Sequence[tuple[Unit, NDArray[np.float32], Trace]]]],
     schema: pa.Schema,
 ) -> pa.Table:
     """Return one row for each embedded unit of each file, in order.
 
     Args:
-        embedded: files, each with the hash of its content, and its units with their vectors and
-            traces.
+        embedded: files, each with the hash of its content, the number of its first unit, and its
+            units with their vectors and traces.
         schema: of the table.
     """
     columns: dict[str, list[Any]] = {name: [] for name in schema.names}
     vectors = columns.pop("vector")
-    for file, content_hash, units in embedded:
-        for name, values in _named(file, range(len(units))).items():
+    for file, content_hash, first, units in embedded:
+        for name, values in _named(file, range(first, first + len(units))).items():
             columns[name] += values
         columns["hash"] += [content_hash] * len(units)
         for name in PLACE:

@@ -8,32 +8,39 @@ are being embedded again with another model.
 from __future__ import annotations
 
 import datetime
+import os
+import re
 import uuid
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pyarrow as pa
 
-from ponder.errors import FingerprintError, PonderError
+from ponder.errors import FingerprintError, PonderError, StoreError
+from ponder.paths import printable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
 DELETED_TOGETHER = 1000  # files named in one statement
 FRAGMENTS = 64  # commits left side by side before they are merged into one
 KEPT = datetime.timedelta(days=1)  # how long a reader may go on with the state it opened
+UNFINISHED = -1
+"""Stands for a file's `mtime_ns` while not all of its rows are there."""
 
 
 def schema(dim: int) -> pa.Schema:
     """Return the columns of a row.
 
-    `part` counts a file's rows from 0. `path` is for people and `raw_path` its bytes; `file` stands
-    for the path in keys. `hash` is the SHA-256 of the file. Where in the file the row comes from is
-    in `page`, `seconds` or `first_line` and `last_line`, whichever fits.
+    `part` counts a file's rows from 0, and `mtime_ns` is `UNFINISHED` while more are to come.
+    `path` is for people and `raw_path` its bytes; `file` stands for the path in keys. `hash` is the
+    SHA-256 of the file. Where in the file the row comes from is in `page`, `seconds` or
+    `first_line` and `last_line`, whichever fits.
     """
     return pa.schema(
         [
@@ -74,6 +81,9 @@ class Store(Protocol):
     def write(self, rows: pa.Table, replaced: Collection[str] = ()) -> None:
         """Add rows and drop all other rows of the files `replaced`, in one step or not at all."""
 
+    def finish(self, file: str, size: int, mtime_ns: int) -> None:
+        """Write a file's size and time into its rows, in one step: all of them are there."""
+
     def compact(self) -> None:
         """Tidy up after many writes; nothing to be read changes."""
 
@@ -102,9 +112,10 @@ class LanceStore:
             self._table = self._database.open_table(self._name)
         else:
             notes = {"fingerprint": fingerprint, "model": model, "table": uuid.uuid4().hex}
-            self._table = self._database.create_table(
-                self._name, schema=self.schema.with_metadata(notes)
-            )
+            with _writing(folder):
+                self._table = self._database.create_table(
+                    self._name, schema=self.schema.with_metadata(notes)
+                )
         notes = _notes(self._table)
         if notes["fingerprint"] != fingerprint:
             raise FingerprintError(f"{folder}: {self._name} holds vectors of another model")
@@ -131,20 +142,37 @@ class LanceStore:
     def write(self, rows: pa.Table, replaced: Collection[str] = ()) -> None:
         """See `Store`."""
         names = sorted(replaced)
-        if rows.num_rows and not names:
-            self._table.add(rows)
-        elif rows.num_rows:
-            merge = self._table.merge_insert("id").when_matched_update_all()
-            merge = merge.when_not_matched_insert_all()
-            merge.when_not_matched_by_source_delete(_is_one_of(names)).execute(rows)
-        else:
-            for start in range(0, len(names), DELETED_TOGETHER):
-                self._table.delete(_is_one_of(names[start : start + DELETED_TOGETHER]))
+        with _writing(self._folder):
+            if rows.num_rows and not names:
+                self._table.add(rows)
+            elif rows.num_rows:
+                merge = self._table.merge_insert("id").when_matched_update_all()
+                merge = merge.when_not_matched_insert_all()
+                merge.when_not_matched_by_source_delete(_is_one_of(names)).execute(rows)
+            else:
+                for start in range(0, len(names), DELETED_TOGETHER):
+                    self._table.delete(_is_one_of(names[start : start + DELETED_TOGETHER]))
+
+    def finish(self, file: str, size: int, mtime_ns: int) -> None:
+        """See `Store`."""
+        values = {"size": size, "mtime_ns": mtime_ns}
+        with _writing(self._folder):
+            self._table.update(where=_is_one_of([file]), values=values)
 
     def compact(self) -> None:
         """See `Store`."""
         if self._table.stats()["fragment_stats"]["num_small_fragments"] >= FRAGMENTS:
-            self._table.optimize(cleanup_older_than=KEPT)
+            with _writing(self._folder):
+                self._table.optimize(cleanup_older_than=KEPT)
+
+    def files(self) -> dict[str, Path]:
+        """Return the path of each file it has rows of, by the file's key."""
+        found: dict[str, Path] = {}
+        for batch in self.scan(["file", "raw_path"]):
+            for key, name in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                if key not in found:
+                    found[key] = Path(os.fsdecode(name))
+        return found
 
 
 @dataclass(frozen=True)
@@ -195,6 +223,21 @@ def _notes(table: Any) -> dict[str, str]:
             f"{table.name} was not written by ponder: no {min(missing)} in its schema"
         )
     return notes
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Turn what LanceDB raises when the system refuses a write into one line."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        number = re.search(r"\(os error (\d+)\)", str(error))
+        if number is None:
+            raise
+        raise StoreError(
+            f"{printable(folder)}: {os.strerror(int(number[1]))}; what was written before is kept, "
+            "the same command goes on from there"
+        ) from error
 
 
 def _is_one_of(names: Sequence[str]) -> str:
