@@ -44,7 +44,7 @@ class Record:
         """Read an index's record; an index of an earlier version, or a damaged record, has none."""
         try:
             kept = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-            run = {str(name): float(value) for name, value in kept["last_run"].items()}
+            run = {name: value for name, value in kept["last_run"].items() if value >= 0}
             return cls(tuple(map(Path, kept["roots"])), run)
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return cls()

@@ -53,7 +53,8 @@ class _Reading:
         file: the file.
         hash: of its content.
         is_copy: whether another file with this content is in the table, or on its way there.
-        written: how many of its rows are in the table; those are not embedded again.
+        found: how many of its rows were in the table before; those are not embedded again.
+        written: how many of its rows are in the table now.
         units: what was embedded and is not written yet.
         began: when the first of its vectors came.
     """
@@ -61,6 +62,7 @@ class _Reading:
     file: File
     hash: str = ""
     is_copy: bool = False
+    found: int = 0
     written: int = 0
     units: list[tuple[Unit, NDArray[np.float32], Trace]] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
@@ -225,7 +227,7 @@ class Ingest:
             try:
                 for item, unit in values:
                     count += 1
-                    if count > reading.written:
+                    if count > reading.found:
                         yield _Place(reading, unit), item
             except (MediaError, ItemError, OSError) as error:
                 self._skip(reading.file, _reason(error))
@@ -234,7 +236,7 @@ class Ingest:
                     copies.append(reading)
                 elif not count:
                     self._skip(reading.file, "nothing in it to embed")
-                elif count <= reading.written:
+                elif count <= reading.found:
                     self._ended.append(reading)
 
     def _read(self, reading: _Reading, decoder: Decoder) -> Generator[tuple[Item, Unit]]:
@@ -248,7 +250,7 @@ class Ingest:
             self._claimed.add(reading.content)
         content_hash, rows = self._begun.get(file.key, ("", 0))
         if not reading.is_copy:
-            reading.written = rows if content_hash == reading.hash else 0
+            reading.found = reading.written = rows if content_hash == reading.hash else 0
             yield from decoder.call(read_file, file.path, file.reader, self._model.limits)
 
     def _finish(self, reading: _Reading) -> None:

@@ -97,8 +97,9 @@ def forget(folder: Path, paths: Iterable[Path | str]) -> int:
     """
     wanted = [_spellings(path) for path in map(expanded, paths)]
     dropped: set[str] = set()
+    tables = _tables(folder)
     with alone(folder):
-        for table in _tables(folder):
+        for table in tables:
             store = _open(folder, table)
             files = store.files()
             for spellings in wanted:
