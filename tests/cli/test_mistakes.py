@@ -135,6 +135,7 @@ def test_a_disk_without_room_is_found_before_the_work(
     with disk(tmp_path / "disk", "size=1m") as folder:
         said = line.fails("index", files, "--index", folder / "x")
         assert "MB are free there and 12 files need about" in said
+    with disk(tmp_path / "smaller", "size=200k") as folder:
         rows = "".join(f'{{"text": "a {i} b {i * i}"}}\n' for i in range(10_000))
         (tmp_path / "in.jsonl").write_text(rows)
         said = line.fails("embed", tmp_path / "in.jsonl", folder / "out.parquet")
