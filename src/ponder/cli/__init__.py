@@ -44,7 +44,7 @@ def main() -> None:
     _interrupt_once()
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
-        app()
+        app(sys.argv[1:])
     except PonderError as error:
         _fail(str(error))
     except BrokenPipeError:  # whoever read the output, `head` for example, has had enough
