@@ -15,6 +15,8 @@ from file_samples import make_pdf, make_picture, make_video
 from snapshots import snapshot
 
 from ponder.index.index import Index
+from ponder.index.ingest import _reason
+from ponder.media import MediaError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -130,6 +132,12 @@ def test_hostile_files_are_each_reported(tmp_path: Path) -> None:
     assert "a link back" in reasons["loop"]
     assert os.fsdecode(b"bad\xe9.png") in reasons
     assert len(report.skipped) == 1 + 16 + 8
+
+
+def test_a_reason_is_one_line() -> None:
+    assert _reason(MediaError("unreadable picture (\n  no data\n)")) == (
+        "unreadable picture ( no data )"
+    )
 
 
 def test_a_file_that_loses_its_reader_is_reported(tmp_path: Path) -> None:

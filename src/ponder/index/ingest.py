@@ -398,5 +398,7 @@ class Ingest:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, ItemError):
-        return error.reason
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+        reason = error.reason
+    else:
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    return " ".join(reason.split())  # a decoder's message may have lines; each is told in one
