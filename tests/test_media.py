@@ -162,3 +162,10 @@ def test_what_is_no_media_file_is_one_error(tmp_path: Path, read: Callable[[Path
     for path in (junk, tmp_path / "empty", tmp_path / "missing", tmp_path):
         with pytest.raises(MediaError):
             read(path)
+
+
+def test_a_video_in_an_unknown_codec_is_refused(tmp_path: Path) -> None:
+    path = make_video(tmp_path / "a.avi")
+    path.write_bytes(path.read_bytes().replace(b"FMP4", b"ZZZZ"))
+    with pytest.raises(MediaError, match="its codec is not known"):
+        read_frames(path)

@@ -271,6 +271,8 @@ def _render(pdf: Any, index: int, limits: Limits) -> Page:
 
 def _sample(container: Any, limits: Limits) -> Iterator[tuple[float, Image.Image]]:
     stream = container.streams.video[0]
+    if stream.codec_context is None:
+        raise MediaError("its codec is not known")
     if stream.width * stream.height > limits.max_pixels:
         raise MediaError(f"frames of {stream.width}x{stream.height} pixels, over the limit")
     stream.thread_type = "AUTO"
