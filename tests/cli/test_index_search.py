@@ -101,6 +101,18 @@ def test_skipped_files_are_listed_and_strict_fails(
     run("index", files, "--strict")
 
 
+def test_what_is_not_read_is_counted_by_suffix(files: Path, run: Callable[..., str]) -> None:
+    for name in ("a.bin", "b.bin", "c.EXE", "LICENCE", ".a", ".b"):
+        (files / name).write_bytes(b"x")
+    output = run("index", files)
+    assert "4 of other kinds: 2 .bin, 1 .exe, 1 without a suffix; 2 hidden" in output
+    for number in range(10):
+        (files / f"a.x{number}").write_bytes(b"x")
+    output = run("index", files)
+    assert "14 of other kinds: 2 .bin, " in output
+    assert ", 5 of 5 more suffixes; 2 hidden" in output
+
+
 def test_another_model_is_refused_until_re_embedded(files: Path, run: Callable[..., str]) -> None:
     run("index", files)
     with pytest.raises(ponder.PonderError, match=r"ponder index --re-embed .* --model other"):

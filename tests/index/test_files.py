@@ -35,6 +35,8 @@ def test_walk_finds_known_kinds_in_a_fixed_order_and_counts_the_rest(tmp_path: P
         "sub/c.pdf",
         "sub/deep/d.mp4",
         "x.bin",
+        "sub/y.BIN",
+        "README",
         ".hidden.png",
         ".git/a.md",
     ):
@@ -42,7 +44,8 @@ def test_walk_finds_known_kinds_in_a_fixed_order_and_counts_the_rest(tmp_path: P
     found = walk([tmp_path])
     assert names(tmp_path) == ["a.md", "b.PNG", "sub/c.pdf", "sub/deep/d.mp4"]
     assert [file.reader for file in found.files] == ["markdown", "picture", "document", "video"]
-    assert (found.ignored, found.skipped) == (3, [])
+    assert found.ignored == {".bin": 2, "": 1, "hidden": 2}
+    assert found.skipped == []
 
 
 def test_a_path_that_does_not_exist_is_an_error(tmp_path: Path) -> None:

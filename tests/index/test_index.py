@@ -46,7 +46,7 @@ def test_every_kind_is_found_with_its_place(folder: Path, tmp_path: Path, model:
     index = Index(tmp_path / "x.lance", model)
     report = index.add(folder)
     assert counts(report) == (6, 0, 0, 0, 15)
-    assert (report.ignored, report.skipped) == (1, [])
+    assert (report.ignored, report.skipped) == ({".bin": 1}, [])
     hits = {(hit.file.name, hit.where): hit for hit in index.search("red", k=50)}
     assert len(hits) == 7 + 2  # eight frames fall in two seconds
     assert hits["red.png", ""].score == pytest.approx(1)

@@ -54,6 +54,24 @@ def test_markdown_headings_are_context_and_boundaries() -> None:
     assert passages[2].with_headings.startswith("One > Deep\nb\n\n```\n# no heading")
 
 
+def places(text: str) -> list[tuple[str, tuple[str, ...], int, int]]:
+    passages = split(text, is_markdown=True)
+    return [(p.text, p.headings, p.first_line, p.last_line) for p in passages]
+
+
+def test_a_heading_with_nothing_below_it_is_a_passage() -> None:
+    assert places("# New text about volcanoes\n") == [("New text about volcanoes", (), 1, 1)]
+    assert places("# Milk\n# Eggs\n## Brown\n# Bread\n\nRye.\n#\n") == [
+        ("Milk", (), 1, 1),
+        ("Brown", ("Eggs",), 3, 3),
+        ("Rye.", ("Bread",), 6, 6),
+    ]
+
+
+def test_neighbouring_headings_with_nothing_below_them_share_a_passage() -> None:
+    assert places("# Shopping\n## Milk\n## Eggs\n") == [("Milk\n\nEggs", ("Shopping",), 2, 3)]
+
+
 def test_plain_text_has_no_headings() -> None:
     (passage,) = split("# not a heading\n\ntext", is_markdown=False)
     assert passage.headings == ()

@@ -12,12 +12,14 @@ from ponder.cli.arguments import UserPath, index_folder
 from ponder.engine.trace import ThinkMode  # noqa: TC001 (read at run time, for the command line)
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Iterator
     from pathlib import Path
 
     from ponder.index.report import Report
 
 SHOWN = 20  # skipped files listed; the rest is in errors.parquet
+SUFFIXES_SHOWN = 8
 
 
 def index(
@@ -91,8 +93,7 @@ def _lines(report: Report, folder: Path) -> Iterator[str]:
     rate = report.embedded / report.seconds if report.seconds else 0.0
     yield (
         f"{report.added} added, {report.changed} changed, {report.unchanged} unchanged, "
-        f"{report.forgotten} forgotten, {len(report.skipped)} skipped, {report.ignored} of other "
-        "kinds"
+        f"{report.forgotten} forgotten, {len(report.skipped)} skipped, {_ignored(report.ignored)}"
     )
     yield (
         f"{report.embedded} embedded in {report.seconds:.1f} s ({rate:.1f}/s) into "
@@ -112,3 +113,18 @@ def _lines(report: Report, folder: Path) -> Iterator[str]:
         yield f"  {printable(one.path)}: {printable(one.reason)}"
     if len(report.skipped) > SHOWN:
         yield f"  and {len(report.skipped) - SHOWN} more, in {printable(folder / ERRORS)}"
+
+
+def _ignored(counts: Counter[str]) -> str:
+    """Say how many files of which suffixes are not read, and how many are hidden."""
+    from ponder.index.files import HIDDEN
+
+    suffixes = {suffix: count for suffix, count in counts.items() if suffix != HIDDEN}
+    by_count = sorted(suffixes.items(), key=lambda one: (-one[1], not one[0], one[0]))
+    shown, rest = by_count[:SUFFIXES_SHOWN], by_count[SUFFIXES_SHOWN:]
+    parts = [f"{count} {suffix or 'without a suffix'}" for suffix, count in shown]
+    if rest:
+        parts.append(f"{sum(count for _, count in rest)} of {len(rest)} more suffixes")
+    line = f"{sum(suffixes.values())} of other kinds"
+    line += f": {', '.join(parts)}" if parts else ""
+    return f"{line}; {counts[HIDDEN]} hidden" if counts[HIDDEN] else line

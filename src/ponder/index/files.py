@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -16,6 +16,8 @@ from ponder.paths import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+HIDDEN = "hidden"  # among the suffixes that a walk counts
 
 Reader = Literal["picture", "document", "video", "text", "markdown"]
 
@@ -68,7 +70,8 @@ class Found:
     Attributes:
         files: what can be indexed, in a fixed order.
         skipped: what should have been readable and is not: broken links, loops, closed folders.
-        ignored: how many files have a suffix that ponder does not read, or are hidden.
+        ignored: how many files there are of each suffix that ponder does not read, "" standing for
+            none, and how many entries are `HIDDEN`.
         roots: the folders and files walked, resolved.
         closed: folders that could not be listed; what is below them is unknown, not gone.
         gone: how many files, asked for by name, no longer exist.
@@ -76,7 +79,7 @@ class Found:
 
     files: list[File] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
-    ignored: int = 0
+    ignored: Counter[str] = field(default_factory=Counter)
     roots: list[Path] = field(default_factory=list)
     closed: list[Path] = field(default_factory=list)
     gone: int = 0
@@ -89,7 +92,12 @@ class Found:
 
 def reader_of(path: Path | str) -> Reader | None:
     """Return what reads a file of this name, or None where nothing does."""
-    return _READERS.get(os.path.splitext(path)[1].lower())  # noqa: PTH122 (a str needs no Path)
+    return _READERS.get(suffix_of(path))
+
+
+def suffix_of(path: Path | str) -> str:
+    """Return a name's suffix in lower case, its dot included; "" where it has none."""
+    return os.path.splitext(path)[1].lower()  # noqa: PTH122 (a str needs no Path)
 
 
 def look(path: Path) -> File:
@@ -160,13 +168,13 @@ class _Walker:
             for entry in entries:
                 path = folder / entry.name
                 if entry.name.startswith("."):
-                    self.found.ignored += 1
+                    self.found.ignored[HIDDEN] += 1
                 elif entry.is_symlink():
                     links.append(path)
                 elif entry.is_dir():
                     folders.append(path)
                 elif reader_of(path) is None:
-                    self.found.ignored += 1
+                    self.found.ignored[suffix_of(path)] += 1
                 else:
                     self._file(path)
             stack += reversed(folders)
@@ -179,7 +187,7 @@ class _Walker:
         elif real.is_dir():
             self._folder(link, links)
         elif reader_of(link) is None:
-            self.found.ignored += 1
+            self.found.ignored[suffix_of(link)] += 1
         else:
             self._file(link)
 

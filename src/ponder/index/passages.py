@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ponder.documents.headings import Headings
 from ponder.media import MediaError
 
 if TYPE_CHECKING:
@@ -73,7 +74,8 @@ def split(text: str, *, is_markdown: bool) -> Iterator[Passage]:
     """Cut a text into passages of at most `MAX_WORDS` words.
 
     Paragraphs stay whole and neighbours share a passage while they fit; a longer paragraph is cut
-    between lines, a longer line between words. In Markdown no passage runs across a heading.
+    between lines, a longer line between words. In Markdown no passage runs across a heading, and a
+    heading with nothing below it is a passage's text itself.
     """
     held: list[_Block] = []
     for block in _blocks(text, is_markdown):
@@ -103,7 +105,8 @@ def _join(blocks: list[_Block]) -> Passage:
 
 
 def _blocks(text: str, is_markdown: bool) -> Iterator[_Block]:
-    headings: list[str] = []  # by level; "" where a level was jumped over
+    headings = Headings()
+    at = 0  # the latest heading's line
     paragraph: list[tuple[int, str]] = []
     fence = ""
     for number, line in enumerate(text.splitlines(), start=1):
@@ -114,26 +117,32 @@ def _blocks(text: str, is_markdown: bool) -> Iterator[_Block]:
             fence = ""
         heading = _HEADING.match(line) if is_markdown and not fence else None
         if heading or not line.strip():
-            yield from _cut(paragraph, headings)
+            yield from _cut(paragraph, headings.path)
             paragraph = []
         else:
             paragraph.append((number, line))
+            headings.fill()
         if heading:
-            level = len(heading[1])
-            headings = [*headings[: level - 1], *[""] * (level - 1 - len(headings))]
-            headings.append((heading[2] or "").strip())
-    yield from _cut(paragraph, headings)
+            yield from _bare(headings.begin(len(heading[1]), (heading[2] or "").strip()), at)
+            at = number
+    yield from _cut(paragraph, headings.path)
+    yield from _bare(headings.end(), at)
 
 
-def _cut(paragraph: list[tuple[int, str]], headings: list[str]) -> Iterator[_Block]:
-    titles = tuple(title for title in headings if title)
+def _bare(path: tuple[str, ...], line: int) -> Iterator[_Block]:
+    """A heading with nothing below it is a text of its own: a note may be no more than that."""
+    if path:
+        yield from _cut([(line, path[-1])], path[:-1])
+
+
+def _cut(paragraph: list[tuple[int, str]], headings: tuple[str, ...]) -> Iterator[_Block]:
     lines: list[str] = []
     first = last = words = 0
     for number, line in paragraph:
         for piece in _short_lines(line):
             count = _weight(piece)
             if lines and words + count > MAX_WORDS:
-                yield _Block("\n".join(lines), titles, first, last, words)
+                yield _Block("\n".join(lines), headings, first, last, words)
                 lines, words = [], 0
             if not lines:
                 first = number
@@ -141,7 +150,7 @@ def _cut(paragraph: list[tuple[int, str]], headings: list[str]) -> Iterator[_Blo
             words += count
             last = number
     if lines:
-        yield _Block("\n".join(lines), titles, first, last, words)
+        yield _Block("\n".join(lines), headings, first, last, words)
 
 
 def _short_lines(line: str) -> Iterator[str]:

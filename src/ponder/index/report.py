@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,8 @@ class Report:
         changed: had rows and have other ones now.
         unchanged: not read, being as they were.
         forgotten: gone, or no longer readable.
-        ignored: of kinds that ponder does not read, or hidden.
+        ignored: how many of each suffix that ponder does not read, and how many are hidden; as in
+            `Found`.
         embedded: units that went through the model.
         thought: units it thought about first.
         thought_tokens: how long those thoughts are together.
@@ -44,7 +46,7 @@ class Report:
     changed: int = 0
     unchanged: int = 0
     forgotten: int = 0
-    ignored: int = 0
+    ignored: Counter[str] = field(default_factory=Counter)
     embedded: int = 0
     thought: int = 0
     thought_tokens: int = 0
