@@ -93,7 +93,9 @@ def test_pages_have_pictures_and_words(tmp_path: Path) -> None:
         read_page(path, 3)
     with pytest.raises(MediaError, match="2 pages, over the limit of 1"):
         list(read_pages(path, Limits(max_pages=1)))
-    assert next(read_pages(path, Limits(max_page_chars=3))).text == "one"
+    first = next(read_pages(path, Limits(max_page_chars=3)))
+    assert (first.text, first.left_out) == ("one", 5)
+    assert pages[0].left_out == 0
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi", ".mov"])

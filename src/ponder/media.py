@@ -47,6 +47,7 @@ class Limits:
         max_pages: pages of one PDF; a longer one is refused.
         page_side: longer side of a rendered page in pixels.
         max_page_chars: characters of text taken from one page.
+        max_passages: passages of text taken from one file.
         max_frames: frames taken from one video, spread evenly.
         max_decoded_frames: frames decoded while seeking those.
     """
@@ -56,7 +57,8 @@ class Limits:
     max_side: int = 1024
     max_pages: int = 2000
     page_side: int = 1024
-    max_page_chars: int = 4000
+    max_page_chars: int = 20_000
+    max_passages: int = 2000
     max_frames: int = 8
     max_decoded_frames: int = 20_000
 
@@ -76,11 +78,13 @@ class Page:
         number: from 1.
         picture: RGB, its longer side `Limits.page_side` pixels.
         text: the words it holds as text, at most `Limits.max_page_chars`; a scan has none.
+        left_out: characters of text beyond those.
     """
 
     number: int
     picture: Image.Image
     text: str
+    left_out: int
 
 
 def read_picture(source: Path | bytes, limits: Limits = DEFAULT_LIMITS) -> Image.Image:
@@ -261,10 +265,12 @@ def _render(pdf: Any, index: int, limits: Limits) -> Page:
             bitmap.close()
         words = page.get_textpage()
         try:
-            text = words.get_text_range(0, min(words.count_chars(), limits.max_page_chars))
+            count = words.count_chars()
+            kept = min(count, limits.max_page_chars)
+            text = words.get_text_range(0, kept)
         finally:
             words.close()
-        return Page(index + 1, picture, text)
+        return Page(index + 1, picture, text, count - kept)
     finally:
         page.close()
 

@@ -101,6 +101,15 @@ def test_skipped_files_are_listed_and_strict_fails(
     run("index", files, "--strict")
 
 
+def test_what_is_in_only_in_part_is_listed(files: Path, run: Callable[..., str]) -> None:
+    (files / "a.txt").write_text(f"An owl.\n\n{'x' * 5000}\n")
+    lines = run("index", files, "--strict").splitlines()
+    assert lines[2:] == [
+        "In part:",
+        f"  {files / 'a.txt'}: left out: 5,000 characters that look like data, not language",
+    ]
+
+
 def test_what_is_not_read_is_counted_by_suffix(files: Path, run: Callable[..., str]) -> None:
     for name in ("a.bin", "b.bin", "c.EXE", "LICENCE", ".a", ".b"):
         (files / name).write_bytes(b"x")

@@ -182,6 +182,21 @@ def test_a_file_that_turned_bad_is_forgotten_and_reported(
     ]
 
 
+def test_what_is_only_partly_in_is_reported(tmp_path: Path, model: Colours) -> None:
+    top = tmp_path / "in"
+    top.mkdir()
+    (top / "a.txt").write_text(f"An owl.\n\n{'x' * 5000}\n")
+    (top / "b.png").write_bytes(b"no picture")
+    index = Index(tmp_path / "x.lance", model)
+    report = index.add(top)
+    reason = "left out: 5,000 characters that look like data, not language"
+    assert [(part.path.name, part.reason) for part in report.partial] == [("a.txt", reason)]
+    assert (report.added, len(report.skipped)) == (1, 1)
+    errors = pq.read_table(index.path / "errors.parquet").to_pylist()
+    told = [(os.path.basename(row["path"]), row["is_partial"]) for row in errors]  # noqa: PTH119
+    assert told == [("b.png", False), ("a.txt", True)]
+
+
 def test_copies_of_a_bad_file_are_each_reported(tmp_path: Path, model: Colours) -> None:
     top = tmp_path / "in"
     top.mkdir()

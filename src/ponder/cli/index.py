@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ponder.index.report import Report
 
-SHOWN = 20  # skipped files listed; the rest is in errors.parquet
+SHOWN = 20  # files listed that were skipped, or are in only in part; all are in errors.parquet
 SUFFIXES_SHOWN = 8
 
 
@@ -34,8 +34,8 @@ def index(
 
     Run it again at any time, also after a kill: only what is new or changed is embedded, and what
     is gone from under PATH is forgotten. Hidden files are left out. Files that cannot be read are
-    skipped and listed, here and in errors.parquet in the index's folder. Ctrl-C keeps what is
-    done.
+    skipped and listed, here and in errors.parquet in the index's folder; so are those of which
+    something was left out. Ctrl-C keeps what is done.
 
     Args:
         paths: files, and folders with all below them.
@@ -107,12 +107,13 @@ def _lines(report: Report, folder: Path) -> Iterator[str]:
             f"Kept, as a drive may not be mounted: {printable(one.path)}: {one.reason}. To drop "
             f"them: ponder forget {shlex.quote(printable(one.path))} {index_flag(folder)}"
         )
-    if report.skipped:
-        yield "Skipped:"
-    for one in report.skipped[:SHOWN]:
-        yield f"  {printable(one.path)}: {printable(one.reason)}"
-    if len(report.skipped) > SHOWN:
-        yield f"  and {len(report.skipped) - SHOWN} more, in {printable(folder / ERRORS)}"
+    for title, told in (("Skipped:", report.skipped), ("In part:", report.partial)):
+        if told:
+            yield title
+        for one in told[:SHOWN]:
+            yield f"  {printable(one.path)}: {printable(one.reason)}"
+        if len(told) > SHOWN:
+            yield f"  and {len(told) - SHOWN} more, in {printable(folder / ERRORS)}"
 
 
 def _ignored(counts: Counter[str]) -> str:

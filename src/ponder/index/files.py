@@ -57,7 +57,7 @@ class File:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A file that is not in the index, and why."""
+    """A file that is not in the index, or only in part, and why."""
 
     path: Path
     reason: str

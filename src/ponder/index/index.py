@@ -76,9 +76,9 @@ class Index:
         What is new or changed is embedded, what is gone from under `paths` is forgotten, the rest
         is left as it is. Files of a drive that seems not to be mounted are kept, and the report
         says so. Files that cannot be read are skipped, each with its reason in the report
-        and in `errors.parquet` in the index's folder, which tells of the latest run. A run that is
-        killed loses a few seconds of work, one that is interrupted nothing that was finished; the
-        next one goes on from there.
+        and in `errors.parquet` in the index's folder, which tells of the latest run, also of
+        what was left out of a file. A run that is killed loses a few seconds of work, one that is
+        interrupted nothing that was finished; the next one goes on from there.
 
         Args:
             paths: files, and folders with all below them.
@@ -224,7 +224,7 @@ def _update(
 ) -> Report:
     with alone(folder), Decoders() as decoders:
         report = Ingest(store, store.schema, model, think, decoders, folder, tell).run(found)
-        write_errors(report.skipped, folder / ERRORS)
+        write_errors(report, folder / ERRORS)
         Record.read(folder).after(found.roots, report.counts()).write(folder)
     return report
 

@@ -22,7 +22,7 @@ from ponder.index.folder import Record, check_room
 from ponder.index.report import Report
 from ponder.index.rows import copy_rows, make_rows
 from ponder.index.store import UNFINISHED
-from ponder.index.units import read_file
+from ponder.index.units import Omitted, read_file
 from ponder.index.upkeep import absent
 from ponder.media import MediaError, check_size
 
@@ -176,7 +176,8 @@ class Ingest:
             raise
         self._forget(found)
         self._store.compact()
-        report.skipped.sort(key=lambda one: os.fsencode(one.path))
+        for told in (report.skipped, report.partial):
+            told.sort(key=lambda one: os.fsencode(one.path))
         report.seconds = time.monotonic() - began
         return report
 
@@ -225,7 +226,11 @@ class Ingest:
         for reading, values in self._decoders.stream(tasks):
             count = 0
             try:
-                for item, unit in values:
+                for value in values:
+                    if isinstance(value, Omitted):
+                        self._report.partial.append(Skipped(reading.file.path, value.reason))
+                        continue
+                    item, unit = value
                     count += 1
                     if count > reading.found:
                         yield _Place(reading, unit), item
@@ -239,7 +244,7 @@ class Ingest:
                 elif count <= reading.found:
                     self._ended.append(reading)
 
-    def _read(self, reading: _Reading, decoder: Decoder) -> Generator[tuple[Item, Unit]]:
+    def _read(self, reading: _Reading, decoder: Decoder) -> Generator[tuple[Item, Unit] | Omitted]:
         """Run in a decoder thread."""
         file = reading.file
         check_size(file.size, self._model.limits)

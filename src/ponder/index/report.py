@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 from ponder.paths import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from ponder.index.files import Skipped
@@ -39,6 +38,7 @@ class Report:
         skipped: what is not in the index though it lies under the paths, with the reason.
         absent: folders that seem to be on a drive that is not mounted, each with the reason; the
             files under them are kept.
+        partial: what is in the index only in part, and what was left out when it was read.
         seconds: how long the run took.
     """
 
@@ -52,6 +52,7 @@ class Report:
     thought_tokens: int = 0
     skipped: list[Skipped] = field(default_factory=list)
     absent: list[Skipped] = field(default_factory=list)
+    partial: list[Skipped] = field(default_factory=list)
     seconds: float = 0.0
 
     def counts(self) -> dict[str, float]:
@@ -60,14 +61,23 @@ class Report:
         return {name: value for name, value in named if isinstance(value, int | float)}
 
 
-def write_errors(skipped: Sequence[Skipped], path: Path) -> None:
-    """Write what was skipped to a Parquet file, in place of what is there."""
+def write_errors(report: Report, path: Path) -> None:
+    """Write what was skipped, and what is in only in part, in place of what the file holds."""
+    told = report.skipped + report.partial
     columns = {
-        "path": [printable(one.path) for one in skipped],
-        "raw_path": [os.fsencode(one.path) for one in skipped],
-        "reason": [printable(one.reason) for one in skipped],
+        "path": [printable(one.path) for one in told],
+        "raw_path": [os.fsencode(one.path) for one in told],
+        "reason": [printable(one.reason) for one in told],
+        "is_partial": [False] * len(report.skipped) + [True] * len(report.partial),
     }
-    schema = pa.schema([("path", pa.string()), ("raw_path", pa.binary()), ("reason", pa.string())])
+    schema = pa.schema(
+        [
+            ("path", pa.string()),
+            ("raw_path", pa.binary()),
+            ("reason", pa.string()),
+            ("is_partial", pa.bool_()),
+        ]
+    )
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     pq.write_table(pa.table(columns, schema=schema), unfinished)
     unfinished.replace(path)

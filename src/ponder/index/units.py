@@ -6,12 +6,22 @@ This module runs in the decoder processes: what it imports is what each of them 
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from ponder.index.language import is_language, without_data
 from ponder.index.passages import read_text, split
 from ponder.items import Item, parse
-from ponder.media import DEFAULT_LIMITS, Limits, fit, read_frames, read_pages, read_picture
+from ponder.media import (
+    DEFAULT_LIMITS,
+    Limits,
+    MediaError,
+    fit,
+    read_frames,
+    read_pages,
+    read_picture,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +43,7 @@ class Unit:
 
     Attributes:
         kind: what a hit on it is called.
-        page: of a PDF, from 1.
+        page: of a PDF, from 1; of a page or of a passage on one.
         seconds: of a video's frame, from the start.
         first_line: of a passage, from 1.
         last_line: of a passage.
@@ -50,10 +60,17 @@ class Unit:
     thumbnail: bytes | None = None
 
 
+@dataclass(frozen=True)
+class Omitted:
+    """What of a file is not among its items, in words."""
+
+    reason: str
+
+
 def read_file(
     path: Path, reader: Reader, limits: Limits = DEFAULT_LIMITS
-) -> Iterator[tuple[Item, Unit]]:
-    """Read a file, one item at a time.
+) -> Iterator[tuple[Item, Unit] | Omitted]:
+    """Read a file, one item at a time; what it holds beyond the bounds is told at the end.
 
     Args:
         path: of the file.
@@ -68,28 +85,88 @@ def read_file(
         picture = read_picture(path, limits)
         yield Item((picture,)), Unit("picture", thumbnail=thumbnail(picture))
     elif reader == "document":
-        for page in read_pages(path, limits):
-            # The words are part of the item: a page is looked for by what it says, and few models
-            # read small print off a picture. A scan has none and goes by its picture alone.
-            words = snippet(page.text)
-            picture = fit(page.picture, limits.max_side)
-            item = Item((picture, words) if words else (picture,))
-            small = thumbnail(page.picture)
-            yield item, Unit("page", page=page.number, snippet=words, thumbnail=small)
+        yield from _read_pages(path, limits)
     elif reader == "video":
         for seconds, picture in read_frames(path, limits):
             yield Item((picture,)), Unit("frame", seconds=seconds, thumbnail=thumbnail(picture))
     else:
-        for passage in split(read_text(path), is_markdown=reader == "markdown"):
-            yield (
-                Item((passage.with_headings,)),
-                Unit(
-                    "passage",
-                    first_line=passage.first_line,
-                    last_line=passage.last_line,
-                    snippet=snippet(passage.text),
-                ),
-            )
+        passages = _Passages(limits)
+        yield from passages.of(read_text(path), is_markdown=reader == "markdown")
+        if left_out := passages.left_out():
+            if not passages.kept:
+                raise MediaError(left_out)
+            yield Omitted(left_out)
+
+
+def _read_pages(path: Path, limits: Limits) -> Iterator[tuple[Item, Unit] | Omitted]:
+    passages = _Passages(limits)
+    chars = 0
+    for page in read_pages(path, limits):
+        # The words are part of the item: a page is looked for by what it says, and few models
+        # read small print off a picture. A scan has none and goes by its picture alone.
+        words = snippet(page.text)
+        picture = fit(page.picture, limits.max_side)
+        item = Item((picture, words) if words else (picture,))
+        yield item, Unit("page", page.number, snippet=words, thumbnail=thumbnail(page.picture))
+        yield from passages.of(_beyond(page.text, words), page=page.number)
+        chars += page.left_out
+    beyond = f"{chars:,} characters beyond {limits.max_page_chars:,} on one page" if chars else ""
+    if left_out := passages.left_out(beyond):
+        yield Omitted(left_out)
+
+
+class _Passages:
+    """A file's passages: no more than one file may have, and none that is data.
+
+    Attributes:
+        kept: how many there are so far.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._most = limits.max_passages
+        self.kept = 0
+        self._beyond = 0
+        self._data_chars = 0
+
+    def of(
+        self, text: str, *, is_markdown: bool = False, page: int | None = None
+    ) -> Iterator[tuple[Item, Unit]]:
+        """Cut a text of the file; lines are a passage's place where there is no page."""
+        text, data_chars = without_data(text)
+        self._data_chars += data_chars
+        for passage in split(text, is_markdown=is_markdown):
+            if not is_language(passage.text):
+                self._data_chars += len(passage.text)
+            elif self.kept == self._most:
+                self._beyond += 1
+            else:
+                self.kept += 1
+                unit = Unit("passage", page, snippet=snippet(passage.text))
+                if page is None:
+                    first, last = passage.first_line, passage.last_line
+                    unit = replace(unit, first_line=first, last_line=last)
+                yield Item((passage.with_headings,)), unit
+
+    def left_out(self, more: str = "") -> str:
+        """Say what is not among the passages, and what `more` says; "" if nothing is missing."""
+        beyond, data = self._beyond, self._data_chars
+        parts = [
+            more,
+            f"{beyond:,} passages beyond the first {self._most:,}" if beyond else "",
+            f"{data:,} characters that look like data, not language" if data else "",
+        ]
+        said = "; ".join(part for part in parts if part)
+        return f"left out: {said}" if said else ""
+
+
+def _beyond(text: str, words: str) -> str:
+    """Return what of a text is not in its snippet, from the start of the word it breaks off in."""
+    signs = len("".join(words.removesuffix("…").split()))
+    taken = re.match(rf"(?:\s*\S){{{signs}}}", text)
+    if not taken or not text[taken.end() :].strip(" \t\r\n…"):
+        return ""
+    word = re.search(r"\S{0,40}\Z", taken[0])
+    return text[word.start() if word else taken.end() :]
 
 
 def read_item(value: Any, name: str, limits: Limits = DEFAULT_LIMITS) -> Iterator[Item]:
