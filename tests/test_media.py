@@ -128,6 +128,36 @@ def test_a_video_that_breaks_off_is_refused(tmp_path: Path) -> None:
         read_frames(path)
 
 
+@pytest.mark.parametrize("sound_s", [0, 20])
+@pytest.mark.parametrize("suffix", [".mkv", ".avi", ".mp4", ".mov"])
+def test_a_video_cut_off_anywhere_is_refused(tmp_path: Path, suffix: str, sound_s: float) -> None:
+    raw = make_video(tmp_path / f"a{suffix}", seconds=5, sound_s=sound_s).read_bytes()
+    path = tmp_path / f"cut{suffix}"
+    for kept in (50, 500, *(len(raw) * tenths // 10 for tenths in range(1, 10)), len(raw) - 10):
+        path.write_bytes(raw[:kept])
+        with pytest.raises(MediaError):
+            read_frames(path)
+    assert len(read_frames(tmp_path / f"a{suffix}")) == 8
+
+
+def test_a_cut_off_matroska_file_says_how_much_is_there(tmp_path: Path) -> None:
+    path = make_video(tmp_path / "a.mkv", seconds=5)
+    raw = path.read_bytes()
+    path.write_bytes(raw[:1000])
+    with pytest.raises(MediaError, match=f"breaks off: 1,000 of {len(raw):,} bytes are there"):
+        read_frames(path)
+    path.write_bytes(raw + b"more")
+    assert read_frames(path)
+
+
+def test_a_live_recording_says_no_size_and_is_read(tmp_path: Path) -> None:
+    path = make_video(tmp_path / "a.mkv", seconds=5, sound_s=9, is_live=True)
+    assert read_frames(path)
+    raw = path.read_bytes()
+    path.write_bytes(raw[: len(raw) * 3 // 4])
+    assert read_frames(path)
+
+
 def test_a_playlist_opens_no_other_file(tmp_path: Path) -> None:
     make_video(tmp_path / "secret.ts")
     playlist = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nsecret.ts\n#EXT-X-ENDLIST\n"

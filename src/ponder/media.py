@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import io
 import math
+import re
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ponder.containers import missing_bytes
 from ponder.errors import PonderError
 
 if TYPE_CHECKING:
@@ -184,15 +186,14 @@ def read_frames(path: Path, limits: Limits = DEFAULT_LIMITS) -> list[tuple[float
     try:
         _check(path, limits)
         # Opened here, since FFmpeg takes no name that is not UTF-8.
-        with (
-            path.open("rb") as file,
-            av.open(
-                file, metadata_errors="ignore", options={"format_whitelist": _VIDEO_FORMATS}
-            ) as container,
-        ):
-            if not container.streams.video:
-                raise MediaError("no video stream")
-            frames = list(_sample(container, limits))
+        with path.open("rb") as file:
+            if missing := missing_bytes(file):
+                raise MediaError("breaks off: {:,} of {:,} bytes are there".format(*missing))
+            options = {"format_whitelist": _VIDEO_FORMATS}
+            with av.open(file, metadata_errors="ignore", options=options) as container:
+                if not container.streams.video:
+                    raise MediaError("no video stream")
+                frames = list(_sample(container, limits))
     except MediaError:
         raise
     except Exception as error:
@@ -304,8 +305,10 @@ def _sample(container: Any, limits: Limits) -> Iterator[tuple[float, Image.Image
                 yield max(0.0, time), fit(frame.to_image().convert("RGB"), limits.max_side)
                 break
         else:
-            # Only a stream's own length can be trusted: the container's may be the sound's.
-            if stream.duration and ends < 0.9 * length:
+            # Only what these say of a stream can be trusted: elsewhere it is FFmpeg's estimate, or
+            # the length of the sound.
+            is_stated = stream.duration and container.format.name.startswith(("mov", "avi"))
+            if is_stated and ends < 0.9 * length:
                 raise MediaError(f"breaks off after {ends:.1f} s of {length:.1f} s")
             return
         if decoded >= limits.max_decoded_frames:
@@ -313,6 +316,10 @@ def _sample(container: Any, limits: Limits) -> Iterator[tuple[float, Image.Image
 
 
 def _seconds(container: Any, stream: Any) -> float:
+    whole = float(container.duration or 0) / 1_000_000  # microseconds
+    # Matroska keeps a stream's length among its tags; the whole may be as long as the sound.
+    if tag := re.match(r"(\d+):(\d+):(\d+(?:\.\d+)?)", stream.metadata.get("DURATION", "")):
+        return min(whole, 3600 * int(tag[1]) + 60 * int(tag[2]) + float(tag[3]))
     if stream.duration and stream.time_base:
         return float(stream.duration * stream.time_base)
-    return float(container.duration or 0) / 1_000_000  # microseconds
+    return whole

@@ -49,18 +49,28 @@ def make_pdf(path: Path, pages: list[str]) -> Path:
     return path
 
 
-def make_video(path: Path, seconds: float = 2, rate: int = 10) -> Path:
-    """A video that goes from black to white."""
+def make_video(
+    path: Path, seconds: float = 2, rate: int = 10, sound_s: float = 0, is_live: bool = False
+) -> Path:
+    """A video that goes from black to white, with so much sound; live, its header says no size."""
     import av
 
     count = round(seconds * rate)
     options = {"movflags": "+faststart"} if path.suffix == ".mp4" else {}
+    if is_live:
+        options["live"] = "1"
     with av.open(str(path), "w", options=options) as container:
         stream = container.add_stream("mpeg4", rate=rate)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        sound = container.add_stream("pcm_s16le", rate=8000, layout="mono") if sound_s else None
         for i in range(count):
             grey = np.full((48, 64, 3), round(255 * i / count), dtype=np.uint8)
             grey[:, i % 64] = 255 - grey[0, 0]
             container.mux(stream.encode(av.VideoFrame.from_ndarray(grey, format="rgb24")))
         container.mux(stream.encode())
+        for i in range(round(sound_s * 10)):
+            wave = np.zeros((1, 800), dtype=np.int16)
+            samples = av.AudioFrame.from_ndarray(wave, format="s16", layout="mono")
+            samples.rate, samples.pts = 8000, 800 * i
+            container.mux(sound.encode(samples))
     return path
