@@ -21,7 +21,7 @@ from ponder.media import (
 )
 
 sys.path.insert(0, str(Path(__file__).parent / "index"))
-from file_samples import make_pdf, make_picture, make_video
+from file_samples import make_heif, make_pdf, make_picture, make_video
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +34,21 @@ def test_every_format_gives_the_same_rgb(tmp_path: Path, suffix: str) -> None:
     picture = read_picture(make_picture(tmp_path / f"a{suffix}", "purple"))
     assert (picture.mode, picture.size) == ("RGB", (64, 48))
     assert np.abs(np.asarray(picture).astype(int) - (128, 0, 128)).max() <= 3
+
+
+@pytest.mark.parametrize("suffix", [".heic", ".avif"])
+def test_what_phones_take_is_read(tmp_path: Path, suffix: str) -> None:
+    path = make_heif(tmp_path / f"a{suffix}")
+    for source in (path, path.read_bytes()):
+        picture = read_picture(source)
+        assert (picture.mode, picture.size) == ("RGB", (48, 64))  # turned by a quarter
+        assert np.abs(np.asarray(picture).astype(int) - (128, 0, 128)).max() <= 6
+    with pytest.raises(MediaError, match=r"\d+x\d+ pixels, over"):
+        read_picture(path, Limits(max_pixels=3000))
+    raw = path.read_bytes()
+    for tenths in range(1, 10):
+        with pytest.raises(MediaError):
+            read_picture(raw[: len(raw) * tenths // 10])
 
 
 def test_orientation_is_applied(tmp_path: Path) -> None:

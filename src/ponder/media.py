@@ -12,6 +12,7 @@ import re
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ponder.containers import missing_bytes
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 _PICTURES = (
     ".png .jpg .jpeg .jpe .jfif .webp .gif .bmp .dib .tif .tiff .ico .ppm .pgm .pbm .pnm .tga "
-    ".avif .jp2 .icns .dds .pcx .sgi .qoi"
+    ".avif .heic .heif .hif .jp2 .icns .dds .pcx .sgi .qoi"
 )
 _VIDEOS = ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ogv .wmv .flv .3gp"
 PICTURE_SUFFIXES = frozenset(_PICTURES.split())
@@ -50,6 +51,10 @@ class Limits:
         page_side: longer side of a rendered page in pixels.
         max_page_chars: characters of text taken from one page.
         max_passages: passages of text taken from one file.
+        max_text_bytes: size of a text, a web page or a chapter; a larger one is a log or a dump.
+        max_part_bytes: size of a mail, or of one part of an office file as unpacked.
+        max_parts: parts of a mail, an office file or an e-book.
+        max_unpacked_bytes: what an office file or an e-book unpacks to, all together.
         max_frames: frames taken from one video, spread evenly.
         max_decoded_frames: frames decoded while seeking those.
     """
@@ -61,6 +66,10 @@ class Limits:
     page_side: int = 1024
     max_page_chars: int = 20_000
     max_passages: int = 2000
+    max_text_bytes: int = 16 * 2**20
+    max_part_bytes: int = 64 * 2**20
+    max_parts: int = 10_000
+    max_unpacked_bytes: int = 512 * 2**20
     max_frames: int = 8
     max_decoded_frames: int = 20_000
 
@@ -105,8 +114,12 @@ def read_picture(source: Path | bytes, limits: Limits = DEFAULT_LIMITS) -> Image
         _check(source, limits)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of what the limits below decide
-            stream = io.BytesIO(source) if isinstance(source, bytes) else source
-            with Image.open(stream) as picture:
+            stream = io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
+            with stream:
+                if _is_heif(stream.read(12)):
+                    _register_heif()
+                stream.seek(0)
+                picture = Image.open(stream)
                 width, height = picture.size
                 if width * height > limits.max_pixels:
                     raise MediaError(
@@ -220,6 +233,19 @@ def _check(source: Path | bytes, limits: Limits) -> None:
     if not source.is_file():
         raise MediaError("not a regular file")
     check_size(source.stat().st_size, limits)
+
+
+def _is_heif(head: bytes) -> bool:
+    """Whether a file begins like HEIF; AVIF does as well, and Pillow reads that by itself."""
+    return head[4:8] == b"ftyp" and head[8:12] not in (b"avif", b"avis")
+
+
+@cache
+def _register_heif() -> None:
+    """Teach Pillow HEIF, once."""
+    import pi_heif
+
+    pi_heif.register_heif_opener()
 
 
 def _stretch(picture: Image.Image) -> Image.Image:

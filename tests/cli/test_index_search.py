@@ -101,6 +101,18 @@ def test_skipped_files_are_listed_and_strict_fails(
     run("index", files, "--strict")
 
 
+def test_one_reason_for_many_files_is_told_once(files: Path, run: Callable[..., str]) -> None:
+    for number in range(7):
+        (files / f"empty{number}.txt").touch()
+    (files / "bad.png").write_bytes(b"no picture")
+    lines = run("index", files).splitlines()
+    assert lines[2:] == [
+        "Skipped:",
+        f"  {files / 'bad.png'}: not a picture in any known format",
+        f"  7 files, {files / 'empty0.txt'} and others: the file is empty",
+    ]
+
+
 def test_what_is_in_only_in_part_is_listed(files: Path, run: Callable[..., str]) -> None:
     (files / "a.txt").write_text(f"An owl.\n\n{'x' * 5000}\n")
     lines = run("index", files, "--strict").splitlines()
@@ -130,6 +142,13 @@ def test_another_model_is_refused_until_re_embedded(files: Path, run: Callable[.
         run("index", files, "--model", "other")
     assert run("index", "--re-embed", "--model", "other").startswith("4 added")
     assert "red.png" in run("search", "red", "--model", "other")
+
+
+def test_help_says_what_is_read(run: Callable[..., str]) -> None:
+    text = run("index", "--help")
+    for kind in ("HEIC", "PDF", "MKV", "source code", "EPUB", "ponder[formats]", "DOCX"):
+        assert kind in text
+    assert "HEIC" not in run("--help")
 
 
 def test_wrong_use_is_one_error(files: Path, run: Callable[..., str]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import zlib
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,6 +11,15 @@ from PIL import Image
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+HEIC = (
+    "eNpdUb9Lw1AQvtfQmIpW8QdokdJih1KXFhwUB4PWRejuaHxN6EHSPtJQ62ZBBLdO4tjJTVzVRd38K8RBHIpDxw7VeC"
+    "+JIj3y3t199717ed8BwIrlnYiaiRzIHLRKMnbQsADYi2N6BoSWrVVtN4pBIPdgzNbRbgRNyjrEgMmIfYaeLE0YWWzy"
+    "D8nR2kCsW0Emq4uUmAGNOLUWL8E/kEnKXhsDelKg50DEZBMoXEHxBwreIN+is7tMkVA3vHwAo6/hEGBGOaQTSzqbYr"
+    "4vCYpkKPJLP8R0g4qFHcbGKr1MJ37Zf7++v9NqxQxBitwge0R0tcyem08XdMk8b9hundttQqdBPSVoAZvCjJ6rRyvP"
+    "bUNEsZSiGPlABN/3B5EYswLbKEFF0zRyCXQbHv0PLKNwfofCgKmdmBI/O6ckha5pRYUkrzZ5MAbZe9+pGnJeqTy7Tb"
+    "xtruYe/dGa//p9tdUd9fSbg/7xNlXVUN1KBQqUacDYnBRAPjJs+gPUtWJd"
+)
 
 
 def make_picture(path: Path, colour: str | int, size: tuple[int, int] = (64, 48)) -> Path:
@@ -19,6 +30,18 @@ def make_picture(path: Path, colour: str | int, size: tuple[int, int] = (64, 48)
         noise = np.random.default_rng(colour).integers(0, 256, (8, 8, 3), dtype=np.uint8)
         picture = Image.fromarray(noise).resize(size)
     picture.save(path)
+    return path
+
+
+def make_heif(path: Path) -> Path:
+    """A purple picture of 64 x 48 as HEIC or AVIF, to be turned by a quarter as phones have it."""
+    if path.suffix == ".heic":  # Pillow cannot write it
+        path.write_bytes(zlib.decompress(base64.b64decode(HEIC)))
+        return path
+    picture = Image.new("RGB", (64, 48), "purple")
+    exif = picture.getexif()
+    exif[0x0112] = 6
+    picture.save(path, exif=exif, quality=90)
     return path
 
 

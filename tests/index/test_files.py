@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ponder.errors import PonderError
+from ponder.index import files
 from ponder.index.files import reader_of, walk
 from ponder.paths import printable
 
@@ -136,3 +138,28 @@ def test_names_that_are_no_utf8_are_found_and_printed(tmp_path: Path) -> None:
 def test_reader_of_goes_by_suffix() -> None:
     assert reader_of("A.JPEG") == "picture"
     assert reader_of("a") is None
+    assert [reader_of(f"a{suffix}") for suffix in (".py", ".csv", ".eml", ".xlsx", ".heic")] == [
+        "text",
+        "text",
+        "mail",
+        "xlsx",
+        "picture",
+    ]
+
+
+def test_a_file_that_needs_an_extra_says_which(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.docx", "b.XLSX", "c.html"):
+        touch(tmp_path / name)
+    assert names(tmp_path) == ["a.docx", "b.XLSX", "c.html"]
+    files._lacks_extra.cache_clear()
+    for module in ("docx", "openpyxl"):
+        monkeypatch.setitem(sys.modules, module, None)  # as if it were not installed
+    found = walk([tmp_path])
+    files._lacks_extra.cache_clear()
+    assert [file.path.name for file in found.files] == ["c.html"]
+    assert [skipped.reason for skipped in found.skipped] == [
+        "a .docx file needs an extra: pip install 'ponder[formats]'",
+        "a .xlsx file needs an extra: pip install 'ponder[formats]'",
+    ]

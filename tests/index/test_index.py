@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from colours import Colours
+from document_samples import make_docx, make_epub, make_mail, make_pptx, make_xlsx
 from file_samples import make_pdf, make_picture
 from snapshots import snapshot
 
@@ -55,6 +56,32 @@ def test_every_kind_is_found_with_its_place(folder: Path, tmp_path: Path, model:
     assert hits["read.md", "line 7"].kind == "passage"
     assert hits["film.mp4", "0:01"].thumbnail[:2] == b"\xff\xd8"
     assert hits["note.txt", "lines 1-3"].thumbnail is None
+
+
+def test_office_and_web_files_are_found_with_their_place(tmp_path: Path, model: Colours) -> None:
+    top = tmp_path / "in"
+    top.mkdir()
+    make_docx(top / "a.docx", [("Heading 1", "Birds"), ("Normal", "owls hunt")])
+    make_pptx(top / "b.pptx", [("One", "x", ""), ("Two", "foxes sleep", "")])
+    make_xlsx(top / "c.xlsx", {"Costs": [["rent", 100]]})
+    make_epub(top / "d.epub", ["<h1>Start</h1><p>once upon"])
+    make_mail(top / "e.eml", "Hello", "see you")
+    (top / "f.html").write_text("<title>Page</title><p>words")
+    (top / "g.py").write_text("def owl():\n    return 1\n")
+    (top / "h.csv").write_text("name,size\nowl,3\n")
+    index = Index(tmp_path / "x.lance", model)
+    report = index.add(top)
+    assert (report.added, report.skipped, report.partial) == (8, [], [])
+    hits = {(hit.file.name, hit.where): hit for hit in index.search("owls", k=50)}
+    assert {hit.kind for hit in hits.values()} == {"passage"}
+    assert hits["a.docx", ""].snippet == "Birds owls hunt"
+    assert hits["b.pptx", "page 2"].snippet == "Two foxes sleep"
+    assert hits["c.xlsx", ""].snippet == "Costs rent | 100"
+    assert hits["d.epub", ""].snippet == "A book > Start once upon"
+    assert hits["e.eml", ""].snippet.startswith("Hello From: Ann")
+    assert hits["f.html", ""].snippet == "Page words"
+    assert ("g.py", "lines 1-2") in hits
+    assert ("h.csv", "lines 1-2") in hits
 
 
 def test_search_takes_words_pictures_and_both(folder: Path, tmp_path: Path, model: Colours) -> None:

@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ponder.index.passages import MAX_BYTES, MAX_WORDS, read_text, split
-from ponder.media import MediaError
+from ponder.documents.text import read_text
+from ponder.index.passages import MAX_WORDS, split
+from ponder.media import DEFAULT_LIMITS, MediaError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -106,7 +107,7 @@ def test_what_is_no_text_is_refused(tmp_path: Path, raw: bytes, reason: str) -> 
 def test_a_huge_text_is_refused_unread(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     with path.open("wb") as file:
-        file.truncate(MAX_BYTES + 1)
+        file.truncate(DEFAULT_LIMITS.max_text_bytes + 1)
     with pytest.raises(MediaError, match="over the limit"):
         read_text(path)
 

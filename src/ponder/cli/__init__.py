@@ -23,7 +23,16 @@ app.command("ponder.cli.demo:demo", name="demo", help="Search a thousand real pi
 app.command("ponder.cli.pull:pull", name="pull", help="Fetch a backbone's weights once.")
 app.command("ponder.cli.gallery:gallery", name="gallery", help="Build the Gallery data set.")
 app.command("ponder.cli.embed:embed", name="embed", help="Embed JSONL rows into Parquet.")
-app.command("ponder.cli.index:index", name="index", help="Index files so they can be searched.")
+app.command(
+    "ponder.cli.index:index",
+    name="index",
+    help="""Index files so they can be searched.
+
+    Reads pictures (JPEG, PNG, HEIC, AVIF, WebP, GIF, TIFF, BMP and more), PDF, videos (MP4, MOV,
+    MKV, WebM, AVI and more), Markdown, plain text, source code, CSV, HTML, mails (EML), e-books
+    (EPUB); with `pip install 'ponder[formats]'` DOCX, PPTX and XLSX as well.
+    """,
+)
 app.command(
     "ponder.cli.search:search", name="search", help="Search an index by words or a picture."
 )

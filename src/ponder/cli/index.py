@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from ponder.index.files import Skipped
     from ponder.index.report import Report
 
 SHOWN = 20  # files listed that were skipped, or are in only in part; all are in errors.parquet
+TOGETHER = 5  # more files of one reason than this share a line
 SUFFIXES_SHOWN = 8
 
 
@@ -110,10 +112,26 @@ def _lines(report: Report, folder: Path) -> Iterator[str]:
     for title, told in (("Skipped:", report.skipped), ("In part:", report.partial)):
         if told:
             yield title
-        for one in told[:SHOWN]:
-            yield f"  {printable(one.path)}: {printable(one.reason)}"
-        if len(told) > SHOWN:
-            yield f"  and {len(told) - SHOWN} more, in {printable(folder / ERRORS)}"
+        listed = _by_reason(told)
+        yield from listed[:SHOWN]
+        if len(listed) > SHOWN:
+            yield f"  and {len(listed) - SHOWN} more, in {printable(folder / ERRORS)}"
+
+
+def _by_reason(told: list[Skipped]) -> list[str]:
+    """Return a line for each file, but one for all where many have the same reason."""
+    from ponder.paths import printable
+
+    by_reason: dict[str, list[str]] = {}
+    for one in told:
+        by_reason.setdefault(printable(one.reason), []).append(printable(one.path))
+    lines = []
+    for reason, paths in by_reason.items():
+        if len(paths) > TOGETHER:
+            lines.append(f"  {len(paths)} files, {paths[0]} and others: {reason}")
+        else:
+            lines += [f"  {path}: {reason}" for path in paths]
+    return lines
 
 
 def _ignored(counts: Counter[str]) -> str:

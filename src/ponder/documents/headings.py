@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+_MOST_TITLE_CHARS = 200
+
+
+def is_title(text: str) -> bool:
+    """Whether a heading is short enough to be repeated with every passage below it."""
+    return len(text) <= _MOST_TITLE_CHARS
+
 
 class Headings:
     """Follows a document's headings from its first to its last."""

@@ -7,10 +7,13 @@ import os
 import stat
 from collections import Counter, deque
 from dataclasses import dataclass, field
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from ponder.errors import PonderError
+from ponder.documents.reading import DocumentKind
+from ponder.errors import MissingExtraError, PonderError
 from ponder.media import DOCUMENT_SUFFIXES, PICTURE_SUFFIXES, VIDEO_SUFFIXES
 from ponder.paths import printable
 
@@ -19,15 +22,31 @@ if TYPE_CHECKING:
 
 HIDDEN = "hidden"  # among the suffixes that a walk counts
 
-Reader = Literal["picture", "document", "video", "text", "markdown"]
+Reader = Literal["picture", "document", "video", "text", "markdown"] | DocumentKind
+
+_TEXTS = (
+    ".txt .text .rst .adoc .org .tex .bib .srt .vtt .csv .tsv .ini .cfg .conf .toml .yaml .yml "
+    ".py .pyi .js .mjs .jsx .ts .tsx .vue .svelte .css .scss .less .php .rb .pl .pm .lua .tcl .r "
+    ".jl .m .c .h .cc .cpp .cxx .hh .hpp .cu .mm .cs .java .kt .kts .scala .groovy .go .rs .swift "
+    ".dart .zig .d .pas .f90 .hs .ml .mli .fs .ex .exs .erl .elm .clj .lisp .el .scm .sql .graphql "
+    ".proto .sh .bash .zsh .fish .ps1 .bat .cmd .cmake .gradle .tf .nix"
+)
 
 _READERS: dict[str, Reader] = {
     **dict.fromkeys(PICTURE_SUFFIXES, "picture"),
     **dict.fromkeys(DOCUMENT_SUFFIXES, "document"),
     **dict.fromkeys(VIDEO_SUFFIXES, "video"),
-    **dict.fromkeys((".txt", ".text", ".rst"), "text"),
+    **dict.fromkeys(_TEXTS.split(), "text"),
     **dict.fromkeys((".md", ".markdown"), "markdown"),
+    **dict.fromkeys((".html", ".htm", ".xhtml"), "html"),
+    ".eml": "mail",
+    ".epub": "epub",
+    ".docx": "docx",
+    ".pptx": "pptx",
+    ".xlsx": "xlsx",
 }
+# What reads these comes with the extra `formats`.
+_MODULES = {".docx": "docx", ".pptx": "pptx", ".xlsx": "openpyxl"}
 
 
 @dataclass(frozen=True)
@@ -100,16 +119,25 @@ def suffix_of(path: Path | str) -> str:
     return os.path.splitext(path)[1].lower()  # noqa: PTH122 (a str needs no Path)
 
 
+@cache
+def _lacks_extra(suffix: str) -> bool:
+    module = _MODULES.get(suffix)
+    return module is not None and find_spec(module) is None
+
+
 def look(path: Path) -> File:
     """Describe one file.
 
     Raises:
         OSError: it does not exist or may not be looked at.
         PonderError: it is not a file, or of no kind that ponder reads.
+        MissingExtraError: it is of a kind that needs an extra.
     """
     reader = reader_of(path)
     if reader is None:
         raise PonderError(f"{path.suffix or 'no suffix'}: not a kind of file that ponder reads")
+    if _lacks_extra(suffix_of(path)):
+        raise MissingExtraError(f"a {suffix_of(path)} file", "formats")
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
         raise PonderError("not a regular file")

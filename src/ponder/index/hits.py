@@ -21,11 +21,11 @@ class Hit:
         path: of the file, for people to read.
         file: the same, to open the file with.
         kind: `picture`, `page`, `frame` or `passage`.
-        page: of a PDF, from 1.
+        page: of a PDF, or a slide, from 1.
         seconds: of a video's frame.
-        first_line: of a passage, from 1.
-        last_line: of a passage.
-        snippet: first words of a passage or page.
+        first_line: of a passage of a text, from 1.
+        last_line: of a passage of a text.
+        snippet: headings and first words of a passage, or first words of a page.
         thumbnail: a JPEG of a picture, page or frame.
         gate: the gate's probability that a thought pays; None where it was not asked.
         thought: what the model wrote before it embedded it; None without one.

@@ -6,15 +6,12 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ponder.documents.headings import Headings
-from ponder.media import MediaError
+from ponder.documents.headings import Headings, is_title
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 MAX_WORDS = 120
-MAX_BYTES = 16 * 2**20  # beyond this a "text" is a log or a data dump
 _LONGEST_WORD = 160  # characters; a longer one is cut
 
 _HEADING = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*?))?(?:[ \t]+#+)?[ \t]*$")
@@ -41,33 +38,6 @@ class Passage:
     def with_headings(self) -> str:
         """The text below its headings: what is embedded, for a passage alone loses its subject."""
         return "\n".join((" > ".join(self.headings), self.text)) if self.headings else self.text
-
-
-def read_text(path: Path) -> str:
-    """Read a text file: UTF-8, UTF-16 with its mark, else Windows-1252.
-
-    Raises:
-        MediaError: the file is empty, too long, or holds no text.
-        OSError: it cannot be read.
-    """
-    size = path.stat().st_size
-    if size > MAX_BYTES:
-        raise MediaError(f"{size:,} bytes, over the limit of {MAX_BYTES:,} for a text")
-    raw = path.read_bytes()
-    if not raw:
-        raise MediaError("the file is empty")
-    try:
-        if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
-            text = raw.decode("utf-16")
-        else:
-            text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = raw.decode("cp1252", "replace")
-    if "\0" in text:
-        raise MediaError("not a text: it holds NUL bytes")
-    if not text.strip():
-        raise MediaError("no words in it")
-    return text
 
 
 def split(text: str, *, is_markdown: bool) -> Iterator[Passage]:
@@ -115,7 +85,7 @@ def _blocks(text: str, is_markdown: bool) -> Iterator[_Block]:
             fence = opening[1]
         elif opening and line.strip().startswith(fence):
             fence = ""
-        heading = _HEADING.match(line) if is_markdown and not fence else None
+        heading = _HEADING.match(line) if is_markdown and not fence and is_title(line) else None
         if heading or not line.strip():
             yield from _cut(paragraph, headings.path)
             paragraph = []

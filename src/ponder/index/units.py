@@ -10,8 +10,10 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from ponder.documents.reading import read_sections
+from ponder.documents.text import read_text
 from ponder.index.language import is_language, without_data
-from ponder.index.passages import read_text, split
+from ponder.index.passages import split
 from ponder.items import Item, parse
 from ponder.media import (
     DEFAULT_LIMITS,
@@ -43,11 +45,11 @@ class Unit:
 
     Attributes:
         kind: what a hit on it is called.
-        page: of a PDF, from 1; of a page or of a passage on one.
+        page: of a PDF, or a slide, from 1; of a page or of a passage on one.
         seconds: of a video's frame, from the start.
-        first_line: of a passage, from 1.
-        last_line: of a passage.
-        snippet: its first words, for people to read.
+        first_line: of a passage of a text, from 1.
+        last_line: of a passage of a text.
+        snippet: its headings and first words, for people to read.
         thumbnail: a small JPEG, for people to look at.
     """
 
@@ -91,7 +93,12 @@ def read_file(
             yield Item((picture,)), Unit("frame", seconds=seconds, thumbnail=thumbnail(picture))
     else:
         passages = _Passages(limits)
-        yield from passages.of(read_text(path), is_markdown=reader == "markdown")
+        if reader == "text" or reader == "markdown":
+            text = read_text(path, limits)
+            yield from passages.of(text, is_markdown=reader == "markdown", has_lines=True)
+        else:
+            for section in read_sections(path, reader, limits):
+                yield from passages.of(section.text, section.headings, page=section.page)
         if left_out := passages.left_out():
             if not passages.kept:
                 raise MediaError(left_out)
@@ -129,9 +136,23 @@ class _Passages:
         self._data_chars = 0
 
     def of(
-        self, text: str, *, is_markdown: bool = False, page: int | None = None
+        self,
+        text: str,
+        headings: tuple[str, ...] = (),
+        *,
+        page: int | None = None,
+        is_markdown: bool = False,
+        has_lines: bool = False,
     ) -> Iterator[tuple[Item, Unit]]:
-        """Cut a text of the file; lines are a passage's place where there is no page."""
+        """Cut a text of the file.
+
+        Args:
+            text: what to cut.
+            headings: what it is below, outermost first; Markdown brings its own.
+            page: the page or slide it is on.
+            is_markdown: whether it is.
+            has_lines: whether a line's number is a place that people can go to.
+        """
         text, data_chars = without_data(text)
         self._data_chars += data_chars
         for passage in split(text, is_markdown=is_markdown):
@@ -141,11 +162,17 @@ class _Passages:
                 self._beyond += 1
             else:
                 self.kept += 1
-                unit = Unit("passage", page, snippet=snippet(passage.text))
-                if page is None:
-                    first, last = passage.first_line, passage.last_line
-                    unit = replace(unit, first_line=first, last_line=last)
-                yield Item((passage.with_headings,)), unit
+                below = replace(passage, headings=headings or passage.headings)
+                yield (
+                    Item((below.with_headings,)),
+                    Unit(
+                        "passage",
+                        page,
+                        first_line=passage.first_line if has_lines else None,
+                        last_line=passage.last_line if has_lines else None,
+                        snippet=snippet(below.with_headings),
+                    ),
+                )
 
     def left_out(self, more: str = "") -> str:
         """Say what is not among the passages, and what `more` says; "" if nothing is missing."""
