@@ -50,6 +50,19 @@ def test_walk_finds_known_kinds_in_a_fixed_order_and_counts_the_rest(tmp_path: P
     assert found.skipped == []
 
 
+def test_installed_packages_are_left_out_unless_asked_for(tmp_path: Path) -> None:
+    for name in ("a.py", "node_modules/b.js", "env/pyvenv.cfg", "env/lib/c.py"):
+        touch(tmp_path / name)
+    found = walk([tmp_path])
+    assert names(tmp_path) == ["a.py"]
+    assert found.ignored == {"installed packages": 2}
+    assert names(tmp_path, tmp_path / "env", tmp_path / "node_modules") == [
+        "env/pyvenv.cfg",
+        "env/lib/c.py",
+        "node_modules/b.js",
+    ]
+
+
 def test_a_path_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(PonderError, match=r"no such file or folder: .*nowhere"):
         walk([tmp_path / "nowhere"])

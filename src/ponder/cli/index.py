@@ -35,9 +35,10 @@ def index(
     """Index pictures, PDF pages, videos and texts, so that they can be searched.
 
     Run it again at any time, also after a kill: only what is new or changed is embedded, and what
-    is gone from under PATH is forgotten. Hidden files are left out. Files that cannot be read are
-    skipped and listed, here and in errors.parquet in the index's folder; so are those of which
-    something was left out. Ctrl-C keeps what is done.
+    is gone from under PATH is forgotten. Hidden files and installed packages (node_modules, Python
+    environments) are left out. Files that cannot be read are skipped and listed, here and in
+    errors.parquet in the index's folder; so are those of which something was left out. Ctrl-C
+    keeps what is done.
 
     Args:
         paths: files, and folders with all below them.
@@ -135,10 +136,10 @@ def _by_reason(told: list[Skipped]) -> list[str]:
 
 
 def _ignored(counts: Counter[str]) -> str:
-    """Say how many files of which suffixes are not read, and how many are hidden."""
-    from ponder.index.files import HIDDEN
+    """Say how many files of which suffixes are not read, and what else is left out."""
+    from ponder.index.files import HIDDEN, INSTALLED
 
-    suffixes = {suffix: count for suffix, count in counts.items() if suffix != HIDDEN}
+    suffixes = {name: count for name, count in counts.items() if name not in (HIDDEN, INSTALLED)}
     by_count = sorted(suffixes.items(), key=lambda one: (-one[1], not one[0], one[0]))
     shown, rest = by_count[:SUFFIXES_SHOWN], by_count[SUFFIXES_SHOWN:]
     parts = [f"{count} {suffix or 'without a suffix'}" for suffix, count in shown]
@@ -146,4 +147,5 @@ def _ignored(counts: Counter[str]) -> str:
         parts.append(f"{sum(count for _, count in rest)} of {len(rest)} more suffixes")
     line = f"{sum(suffixes.values())} of other kinds"
     line += f": {', '.join(parts)}" if parts else ""
-    return f"{line}; {counts[HIDDEN]} hidden" if counts[HIDDEN] else line
+    line += f"; {counts[HIDDEN]} hidden" if counts[HIDDEN] else ""
+    return line + (f"; {counts[INSTALLED]} folders of {INSTALLED}" if counts[INSTALLED] else "")

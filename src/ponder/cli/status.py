@@ -64,4 +64,6 @@ def _lines(found: Status) -> Iterator[str]:
             f"{run['changed']:,} changed, {run['unchanged']:,} unchanged, "
             f"{run['forgotten']:,} forgotten"
         )
-    yield f"errors:   {found.errors:,}" + (f", in {found.path}/{ERRORS}" if found.errors else "")
+    if told := found.errors + found.partial:
+        yield f"problems: {found.errors:,} not read, {found.partial:,} in part; {told:,} reasons in"
+        yield f"          {found.path}/{ERRORS}"

@@ -20,7 +20,11 @@ from ponder.paths import printable
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-HIDDEN = "hidden"  # among the suffixes that a walk counts
+# Among the suffixes that a walk counts: hidden entries, and folders of other people's programs.
+HIDDEN, INSTALLED = "hidden", "installed packages"
+
+_INSTALLED_NAMES = frozenset(["node_modules", "site-packages", "__pycache__"])
+_INSTALLED_MARK = "pyvenv.cfg"  # lies in a Python environment, whatever that is called
 
 Reader = Literal["picture", "document", "video", "text", "markdown"] | DocumentKind
 
@@ -149,7 +153,8 @@ def walk(paths: Iterable[Path]) -> Found:
 
     Symbolic links are followed, after everything else, so that a file within reach by its own name
     is found by that name; each real file and folder is visited once, so loops end. Hidden entries
-    (a leading dot) are left out, unless given as a path themselves.
+    (a leading dot) and folders of installed packages are left out, unless given as a path
+    themselves.
 
     Raises:
         PonderError: one of `paths` does not exist.
@@ -192,6 +197,9 @@ class _Walker:
                 self.found.closed.append(folder)
                 self._skip(folder, error)
                 continue
+            if folder != top and any(entry.name == _INSTALLED_MARK for entry in entries):
+                self.found.ignored[INSTALLED] += 1
+                continue
             folders = []
             for entry in entries:
                 path = folder / entry.name
@@ -199,6 +207,8 @@ class _Walker:
                     self.found.ignored[HIDDEN] += 1
                 elif entry.is_symlink():
                     links.append(path)
+                elif entry.is_dir() and entry.name in _INSTALLED_NAMES:
+                    self.found.ignored[INSTALLED] += 1
                 elif entry.is_dir():
                     folders.append(path)
                 elif reader_of(path) is None:

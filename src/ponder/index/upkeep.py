@@ -36,6 +36,7 @@ class Status:
         last_run: when the latest run ended, in seconds since 1970, how many it took, and its
             counts.
         errors: how many files the latest run could not read.
+        partial: of how many files it left something out.
     """
 
     path: str
@@ -48,6 +49,7 @@ class Status:
     missing: list[str]
     last_run: dict[str, float]
     errors: int
+    partial: int
 
 
 def status(folder: Path) -> Status:
@@ -67,7 +69,7 @@ def status(folder: Path) -> Status:
             if row["mtime_ns"] == UNFINISHED:
                 unfinished.add(row["file"])
     record = Record.read(folder)
-    errors = folder / ERRORS
+    partial = _are_partial(folder)
     return Status(
         printable(folder.absolute()),
         tables,
@@ -78,7 +80,8 @@ def status(folder: Path) -> Status:
         [printable(root) for root in record.roots],
         [printable(root) for root in record.roots if not root.exists()],
         record.last_run,
-        pq.read_metadata(errors).num_rows if errors.exists() else 0,
+        partial.count(False),
+        partial.count(True),
     )
 
 
@@ -149,6 +152,15 @@ MANY = 10
 def _nearest(path: Path) -> Path:
     """Return the nearest folder above a path that exists."""
     return next(folder for folder in path.parents if folder.is_dir())
+
+
+def _are_partial(folder: Path) -> list[bool]:
+    """Return for each file that the latest run told of whether it was read in part."""
+    errors = folder / ERRORS
+    if not errors.exists():
+        return []
+    kept: list[bool] = pq.read_table(errors, columns=["is_partial"])["is_partial"].to_pylist()
+    return kept
 
 
 def _is_empty(folder: Path) -> bool:
