@@ -70,6 +70,15 @@ def test_transparency_is_white_and_big_pictures_shrink(tmp_path: Path) -> None:
         (b"no picture", "not a picture in any known format"),
         (np.zeros((4, 4, 2), dtype=np.uint8), "uint8 of shape"),
         (np.zeros((4, 4)), "uint8 of shape"),
+        ("caf\ud83d", r"'caf\\ud83d' is no text: .* half a surrogate pair"),
+        ({"text": ["fine", "\udcff"]}, "half a surrogate pair"),
+        (Item(("\ud83d",)), "half a surrogate pair"),
+        ({"text": "a", "instruction": "\ud83d"}, "half a surrogate pair"),
+        ({"text": "a", "instruction": 3}, "'instruction' must be a string, not int"),
+        ({"video": 3}, "'video' must be a path, not int"),
+        ({"document": 3, "page": 1}, "'document' must be a path, not int"),
+        ({"document": "a.pdf", "page": "two"}, "'page' must be a whole number, not 'two'"),
+        ("a" * 300 + ".png", "File name too long"),
     ],
 )
 def test_mistakes_are_told_apart(value: Any, message: str | None) -> None:
@@ -79,6 +88,20 @@ def test_mistakes_are_told_apart(value: Any, message: str | None) -> None:
     with pytest.raises(ItemError, match=message) as caught:
         parse(value, "item 7")
     assert caught.value.item == "item 7"
+
+
+@pytest.mark.parametrize("key", ["image", "video", "document"])
+def test_a_media_error_names_the_file(key: str, tmp_path: Path) -> None:
+    suffix = {"image": "png", "video": "mp4", "document": "pdf"}[key]
+    gone, broken = tmp_path / f"gone.{suffix}", tmp_path / f"broken.{suffix}"
+    broken.write_bytes(b"nothing of the kind")
+    values: list[Any] = [{key: gone}, {key: str(gone)}, ("words", {key: [gone]})]
+    values += [gone] if key == "image" else []
+    for value in values:
+        with pytest.raises(ItemError, match=rf"^item 4: .*gone\.{suffix}: no such file"):
+            parse(value, "item 4")
+    with pytest.raises(ItemError, match=rf"^item 4: .*broken\.{suffix}: "):
+        parse({key: broken}, "item 4")
 
 
 def test_an_instruction_is_the_system_turn() -> None:

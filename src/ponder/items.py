@@ -7,7 +7,10 @@ only `Item`.
 
 from __future__ import annotations
 
+import operator
+import reprlib
 from collections.abc import Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,9 +29,11 @@ from ponder.media import (
     read_page,
     read_picture,
 )
-from ponder.paths import expanded
+from ponder.paths import expanded, printable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from PIL import Image
 
 MEDIA_SUFFIXES = PICTURE_SUFFIXES | VIDEO_SUFFIXES | DOCUMENT_SUFFIXES
@@ -70,20 +75,42 @@ def parse(value: Any, name: str, limits: Limits = DEFAULT_LIMITS) -> Item:
         limits: bounds on the media it names.
 
     Raises:
-        ItemError: the value is of no accepted form, empty, or its media cannot be read.
+        ItemError: the value is of no accepted form, empty, holds text that is not Unicode, or its
+            media cannot be read; the message names the file.
     """
-    if isinstance(value, Item):
-        return value
     try:
-        instruction = value.get("instruction") if isinstance(value, Mapping) else None
-        parts = tuple(_parts(value, limits))
+        item = value if isinstance(value, Item) else _item(value, limits)
+        for text in (*item.texts, item.instruction or ""):
+            check_text(text)
     except MediaError as error:
         raise ItemError(name, str(error)) from error
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         raise ItemError(name, str(error)) from None
-    if not parts:
+    if not item.parts:
         raise ItemError(name, "nothing to embed; give text or a picture")
-    return Item(parts, instruction)
+    return item
+
+
+def check_text(text: str) -> None:
+    """Check that a text can be written as UTF-8, which every tokenizer does first.
+
+    Raises:
+        ValueError: it holds a lone surrogate, as text cut inside an emoji's UTF-16 pair does.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"{reprlib.repr(text)} is no text: character {error.start} is half a surrogate pair; "
+            "drop such halves with text.encode('utf-8', 'ignore').decode()"
+        ) from None
+
+
+def _item(value: Any, limits: Limits) -> Item:
+    instruction = value.get("instruction") if isinstance(value, Mapping) else None
+    if not isinstance(instruction, str | None):
+        raise ValueError(f"'instruction' must be a string, not {type(instruction).__name__}")
+    return Item(tuple(_parts(value, limits)), instruction)
 
 
 def _parts(value: Any, limits: Limits) -> list[str | Image.Image]:
@@ -128,13 +155,32 @@ def _is_media_name(text: str) -> bool:
 def _read(path: Path, limits: Limits) -> list[str | Image.Image]:
     suffix = path.suffix.lower()
     if suffix in VIDEO_SUFFIXES:
-        return [picture for _, picture in read_frames(path, limits)]
+        return _frames(path, limits)
     if suffix in DOCUMENT_SUFFIXES:
         raise ValueError(
             f"{path} has pages: name one with {{'document': {str(path)!r}, 'page': 1}}, "
             "or index the file"
         )
-    return [read_picture(path, limits)]
+    return [_picture(path, limits)]
+
+
+def _picture(path: Path, limits: Limits) -> Image.Image:
+    with _named(path):
+        return read_picture(path, limits)
+
+
+def _frames(path: Path, limits: Limits) -> list[str | Image.Image]:
+    with _named(path):
+        return [picture for _, picture in read_frames(path, limits)]
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Put the file's name before what is wrong with it."""
+    try:
+        yield
+    except MediaError as error:
+        raise MediaError(f"{printable(path)}: {error}") from error
 
 
 def _from_mapping(value: Mapping[str, Any], limits: Limits) -> list[str | Image.Image]:
@@ -145,18 +191,36 @@ def _from_mapping(value: Mapping[str, Any], limits: Limits) -> list[str | Image.
     parts: list[str | Image.Image] = []
     for image in _as_list(value.get("image")):
         if isinstance(image, str | Path):
-            parts.append(read_picture(expanded(image), limits))
+            parts.append(_picture(expanded(image), limits))
         else:
             parts += _parts(image, limits)
     for video in _as_list(value.get("video")):
-        parts += [picture for _, picture in read_frames(expanded(video), limits)]
+        parts += _frames(_path(video, "video"), limits)
+    page = _page(value.get("page"))
     for document in _as_list(value.get("document")):
-        parts.append(read_page(expanded(document), int(value.get("page", 1)), limits))
+        path = _path(document, "document")
+        with _named(path):
+            parts.append(read_page(path, page, limits))
     for text in _as_list(value.get("text")):
         if not isinstance(text, str):
             raise ValueError(f"'text' must be a string, not {type(text).__name__}")
         parts.append(text)
     return parts
+
+
+def _path(value: Any, key: str) -> Path:
+    if not isinstance(value, str | Path):
+        raise ValueError(f"'{key}' must be a path, not {type(value).__name__}")
+    return expanded(value)
+
+
+def _page(value: Any) -> int:
+    if value is None:
+        return 1
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise ValueError(f"'page' must be a whole number, not {value!r}") from None
 
 
 def _as_list(value: Any) -> list[Any]:
