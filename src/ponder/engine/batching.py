@@ -65,12 +65,13 @@ def ahead(make: Callable[[T], R], values: Iterable[T], depth: int) -> Iterator[R
         thread.join()
 
 
-def by_length(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
+def by_length(lengths: Sequence[int], budget: int, most: int | None = None) -> Iterator[list[int]]:
     """Group positions into batches of similar length.
 
     Args:
         lengths: tokens of each item.
         budget: most tokens of one batch, padding included; an item longer than that is alone.
+        most: most items of one batch; None for as many as the tokens allow.
 
     Yields:
         Positions of one batch, the longest items first, so that running out of memory shows at
@@ -81,7 +82,7 @@ def by_length(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
         # Sorted from the longest, the first item of a batch says how wide all its rows are.
         if batch:
             width = lengths[batch[0]]
-            is_full = (len(batch) + 1) * width > budget
+            is_full = (len(batch) + 1) * width > budget or len(batch) == most
             is_enough = len(batch) * width >= ENOUGH * budget
             if is_full or (is_enough and lengths[position] < ALIKE * width):
                 yield batch

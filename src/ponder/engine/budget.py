@@ -26,10 +26,12 @@ class Budget:
         batch_tokens: most tokens of one batch being read, padding included; a longer item is alone.
         context_tokens: most tokens whose keys and values thoughts being written may come to hold;
             rows that wait for latent steps take them together at so many.
+        most_items: most items that the model runs together; None for as many as the tokens allow.
     """
 
     batch_tokens: int
     context_tokens: int
+    most_items: int | None = None
 
     @classmethod
     def of(cls, device: torch.device) -> Budget:
@@ -48,5 +50,6 @@ class Budget:
         limit = WINDOW_BATCHES * self.batch_tokens
         least = limit // WINDOW_ITEMS
         for window in windows(enumerate(items), lambda pair: max(least, len(pair[1])), limit):
-            for batch in by_length([len(item) for _, item in window], self.batch_tokens):
+            lengths = [len(item) for _, item in window]
+            for batch in by_length(lengths, self.batch_tokens, self.most_items):
                 yield [window[i] for i in batch]

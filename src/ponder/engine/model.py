@@ -16,12 +16,12 @@ from torch.nn import functional as F
 
 from ponder.engine.batching import ahead
 from ponder.engine.budget import WINDOW_ITEMS, Budget
-from ponder.engine.precision import Precision, dequantize, quantize, truncate
+from ponder.engine.precision import Precision, check_smaller, dequantize, quantize, truncate
 from ponder.engine.scheduler import Scheduler
 from ponder.engine.trace import GATED, LATENT, THINK_MODES, WRITTEN, ThinkMode, Trace
 from ponder.engine.writing import GREEDY, Sampling, Writer
 from ponder.errors import ThinkModeError
-from ponder.items import Item, parse
+from ponder.items import Item, check_text, parse
 from ponder.media import DEFAULT_LIMITS
 from ponder.model.saved import Saved, load_saved
 
@@ -136,6 +136,7 @@ class Model:
         sampling: Sampling = GREEDY,
         truncate_dim: int | None = None,
         precision: Precision = "float32",
+        batch_size: int | None = None,
         show_progress: bool | None = None,
         return_trace: bool = False,
     ) -> Any:
@@ -152,6 +153,8 @@ class Model:
             sampling: how the tokens of thoughts are chosen; the likeliest each time by default.
             truncate_dim: keep the first so many dimensions; the model is trained for that.
             precision: `float32`, `int8` or `binary`.
+            batch_size: run at most so many items together, to take less memory; None for as many
+                as a budget of tokens allows. It changes vectors by no more than rounding.
             show_progress: draw a progress bar; None for one on long work at a terminal.
             return_trace: also return what happened to each item.
 
@@ -162,15 +165,20 @@ class Model:
         Raises:
             ItemError: an item cannot be read; the message names it by its position.
             ThinkModeError: the model cannot think, or has no gate to decide.
-            ValueError: an argument is out of range.
+            ValueError: an argument is out of range, which is found before any item is read.
         """
+        check_smaller(self.dim, truncate_dim, precision)
+        check_text(instruction or "")
+        if batch_size is not None and batch_size < 1:
+            raise ValueError(f"batch_size={batch_size}, but a batch has one item at least")
+        budget = replace(self._budget, most_items=batch_size)
         is_batch = isinstance(items, Iterable) and not isinstance(items, ONE_ITEM)
         values = list(items) if is_batch else [items]
         rows = np.empty((len(values), self.dim), dtype=np.float32)
         traces: list[Trace] = []
         named = ((f"item {i}", value) for i, value in enumerate(values))
         parsed = ((name, parse(value, name, self.limits)) for name, value in named)
-        results = self._stream(parsed, instruction or "", think, kind, sampling)
+        results = self._stream(parsed, instruction or "", think, kind, sampling, budget)
         with _progress(len(values), show_progress) as advance:
             for i, (_, (vector, trace)) in enumerate(results):
                 rows[i] = vector
@@ -217,7 +225,8 @@ class Model:
             The key, a unit vector (D,) and the trace, in the order of the input.
         """
         instruction = self._saved.instructions[kind]
-        for key, (vector, trace) in self._stream(items, instruction, think, kind, GREEDY):
+        budget = self._budget
+        for key, (vector, trace) in self._stream(items, instruction, think, kind, GREEDY, budget):
             yield key, vector, trace
 
     def _stream(
@@ -227,8 +236,9 @@ class Model:
         think: ThinkMode,
         kind: Kind,
         sampling: Sampling,
+        budget: Budget,
     ) -> Iterator[tuple[K, Result]]:
-        run = self._runner(think, kind, sampling)
+        run = self._runner(think, kind, sampling, budget)
         keys: deque[K] = deque()
 
         def prepare(pair: tuple[K, Item]) -> tuple[K, Prepared]:
@@ -244,7 +254,7 @@ class Model:
             yield keys.popleft(), result
 
     def _runner(
-        self, think: ThinkMode, kind: Kind, sampling: Sampling
+        self, think: ThinkMode, kind: Kind, sampling: Sampling, budget: Budget
     ) -> Callable[[Iterable[Prepared]], Iterator[Result]]:
         """Return what turns prepared items into results, in their order."""
         if think not in THINK_MODES:
@@ -258,10 +268,10 @@ class Model:
         if thinker is None:
             if readout is None:
                 raise ThinkModeError(f"{self.name} has nothing that reads out; train it")
-            return lambda items: self._pool(items, readout)
+            return lambda items: self._pool(items, readout, budget)
         config, tokenizer = thinker.config, self._backbone.processor.tokenizer
         writer = Writer(tokenizer, config.max_thought_tokens, sampling)
-        return Scheduler(thinker, self._budget, think, config.thresholds[kind], writer).run
+        return Scheduler(thinker, budget, think, config.thresholds[kind], writer).run
 
     def _lack(self, think: ThinkMode) -> str | None:
         """Say what the model lacks for a think mode; None if nothing."""
@@ -284,11 +294,13 @@ class Model:
         return self._given_budget or Budget.of(self._backbone.device)
 
     @torch.inference_mode()
-    def _pool(self, items: Iterable[Prepared], readout: ReadOut) -> Iterator[Result]:
+    def _pool(
+        self, items: Iterable[Prepared], readout: ReadOut, budget: Budget
+    ) -> Iterator[Result]:
         """Embed by the means alone, which is all a model without adapters has."""
         results: dict[int, Result] = {}
         turn = 0
-        for batch in self._budget.batches(items):
+        for batch in budget.batches(items):
             start = time.perf_counter()
             pooled = self._backbone.pool([item for _, item in batch], readout.config.layers)
             vectors = F.normalize(readout(pooled), dim=-1).cpu().numpy()

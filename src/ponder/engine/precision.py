@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal, cast, get_args
 
 import numpy as np
 
@@ -10,6 +10,27 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Precision = Literal["float32", "int8", "binary"]
+
+
+def check_smaller(dim: int, truncate_dim: int | None, precision: Precision) -> None:
+    """Check, before any work, that vectors can be made smaller so.
+
+    Args:
+        dim: D, dimensions of the vectors.
+        truncate_dim: how many to keep; None for all.
+        precision: what the rest is stored in.
+
+    Raises:
+        ValueError: `truncate_dim` is not in 1..D, the precision is unknown, or what is kept is no
+            multiple of 8 for `binary`.
+    """
+    if truncate_dim is not None and not 1 <= truncate_dim <= dim:
+        raise ValueError(f"truncate_dim={truncate_dim}, but the vectors have {dim} dimensions")
+    if precision not in get_args(Precision):
+        raise ValueError(f"unknown precision {precision!r}; choose float32, int8 or binary")
+    kept = dim if truncate_dim is None else truncate_dim
+    if precision == "binary" and kept % 8:
+        raise ValueError(f"binary needs a multiple of 8 dimensions, not {kept}")
 
 
 def truncate(rows: NDArray[np.float32], dim: int | None) -> NDArray[np.float32]:
@@ -22,10 +43,9 @@ def truncate(rows: NDArray[np.float32], dim: int | None) -> NDArray[np.float32]:
     Raises:
         ValueError: `dim` is not in 1..D.
     """
+    check_smaller(rows.shape[1], dim, "float32")
     if dim is None or dim == rows.shape[1]:
         return rows
-    if not 1 <= dim < rows.shape[1]:
-        raise ValueError(f"truncate_dim={dim}, but the vectors have {rows.shape[1]} dimensions")
     kept = rows[:, :dim]
     unit: NDArray[np.float32] = kept / np.maximum(
         np.linalg.norm(kept, axis=1, keepdims=True), 1e-12
@@ -45,6 +65,7 @@ def quantize(
     Raises:
         ValueError: the precision is unknown, or D is no multiple of 8 for `binary`.
     """
+    check_smaller(rows.shape[1], None, precision)
     if precision == "float32":
         return rows
     if precision == "int8":
@@ -53,11 +74,7 @@ def quantize(
             np.int8
         )
         return scaled
-    if precision == "binary":
-        if rows.shape[1] % 8:
-            raise ValueError(f"binary needs a multiple of 8 dimensions, not {rows.shape[1]}")
-        return (np.packbits(rows > 0, axis=1).astype(np.int16) - 128).astype(np.int8)
-    raise ValueError(f"unknown precision {precision!r}; choose float32, int8 or binary")
+    return (np.packbits(rows > 0, axis=1).astype(np.int16) - 128).astype(np.int8)
 
 
 def dequantize(rows: NDArray[np.generic], dim: int) -> NDArray[np.float32]:

@@ -8,6 +8,7 @@ there is room for, since a step has to fetch all weights however few they are.
 
 from __future__ import annotations
 
+import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -94,6 +95,7 @@ class Scheduler:
         self._threshold = threshold
         self._writer = writer
         self._room = budget.context_tokens
+        self._most_items = budget.most_items or sys.maxsize
         self._rolling: list[_Group] = []  # wait for others to take latent steps with
         self._waiting: list[_Group] = []
         self._writing: _Group | None = None
@@ -110,7 +112,7 @@ class Scheduler:
         batches = self._budget.batches(items)
         is_open, turn = True, 0
         while True:
-            if is_open and not self._waiting and self._taken() < REFILL * self._room:
+            if is_open and not self._waiting and self._takes_more():
                 if batch := next(batches, None):
                     self._read([_Row(number, item) for number, item in batch])
                 else:
@@ -178,7 +180,7 @@ class Scheduler:
 
     def _write(self) -> None:
         """Write one token of each thought under way; let others join and finished ones leave."""
-        if self._waiting and self._taken() < REFILL * self._room:
+        if self._waiting and self._takes_more():
             group = self._waiting.pop(0)
             fitting = self._fitting(group)
             if fitting < len(group.rows):
@@ -229,7 +231,7 @@ class Scheduler:
 
     def _roll_out(self, group: _Group) -> None:
         """Let rows take their latent steps, and embed them."""
-        if not _fits(lambda: self._roll_out_all(group)):
+        if len(group.rows) > self._most_items or not _fits(lambda: self._roll_out_all(group)):
             if len(group.rows) == 1:
                 raise ItemError(group.rows[0].item.name, "no memory for its latent steps")
             for half in group.split(len(group.rows) // 2):
@@ -250,7 +252,7 @@ class Scheduler:
 
     def _read_out(self, group: _Group) -> None:
         """Embed rows whose thoughts are done."""
-        if not _fits(lambda: self._read_out_all(group)):
+        if len(group.rows) > self._most_items or not _fits(lambda: self._read_out_all(group)):
             if len(group.rows) == 1:
                 raise ItemError(group.rows[0].item.name, "no memory to read its thought out")
             for half in group.split(len(group.rows) // 2):
@@ -294,6 +296,11 @@ class Scheduler:
             )
             self._results[row.number] = vector, trace
 
+    def _takes_more(self) -> bool:
+        """Tell whether rows may join those being written."""
+        rows = len(self._writing.rows) if self._writing else 0
+        return rows < self._most_items and self._taken() < REFILL * self._room
+
     def _taken(self, group: _Group | None = None) -> int:
         """Return the tokens that the rows being written may come to hold."""
         of = group or self._writing
@@ -305,7 +312,8 @@ class Scheduler:
     def _fitting(self, group: _Group) -> int:
         """Return how many rows of a group there is room for, one at least if none is written."""
         left, count = self._room - self._taken(), 0
-        for row in group.rows:
+        places = self._most_items - (len(self._writing.rows) if self._writing else 0)
+        for row in group.rows[:places]:
             left -= self._most(row)
             if left < 0:
                 break
