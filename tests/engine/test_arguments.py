@@ -70,6 +70,18 @@ def test_batch_size_bounds_what_runs_together_and_changes_no_vector(
         handle.remove()
 
 
+@pytest.mark.parametrize("think", ["never", "always", "latent"])
+def test_the_trace_counts_the_tokens_of_text_that_are_not_read(
+    model: Model, think: ThinkMode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model.saved.backbone, "max_text_tokens", 20)
+    tokenizer = model.saved.backbone.processor.tokenizer
+    texts = ["yes", "what is this? " * 5, "how do they differ? " * 7]
+    _, traces = model.encode([texts[0], (texts[1], texts[2])], think=think, return_trace=True)
+    whole = sum(len(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts[1:])
+    assert [trace.cut_tokens for trace in traces] == [0, whole - 20]
+
+
 def test_batch_size_bounds_a_model_that_reads_means() -> None:
     backbone, made = FAMILIES["nano"](), rolling("nano")
     model = Model(Saved("tiny", backbone, made.readout))
@@ -78,5 +90,9 @@ def test_batch_size_bounds_a_model_that_reads_means() -> None:
     backbone.pool = lambda batch, layers: pooled.append(len(batch)) or pool(batch, layers)  # type: ignore[method-assign,func-returns-value]
     free = model.encode([Item(("yes",))] * 5)
     assert pooled == [5]
+    backbone.max_text_tokens = 3
+    [trace] = model.encode(["yes or no or yes"], return_trace=True)[1]
+    assert trace.cut_tokens > 0
+    backbone.max_text_tokens, pooled[:] = 1024, [5]
     assert np.allclose(model.encode([Item(("yes",))] * 5, batch_size=2), free, atol=1e-5)
     assert sorted(pooled) == [1, 2, 2, 5]

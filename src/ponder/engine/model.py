@@ -306,7 +306,12 @@ class Model:
             vectors = F.normalize(readout(pooled), dim=-1).cpu().numpy()
             share = 1000 * (time.perf_counter() - start) / len(batch)
             for (number, item), vector in zip(batch, vectors, strict=True):
-                trace = Trace(mode="never", context_tokens=len(item), embed_ms=share)
+                trace = Trace(
+                    mode="never",
+                    context_tokens=len(item),
+                    cut_tokens=item.cut_tokens,
+                    embed_ms=share,
+                )
                 results[number] = vector, trace
             while turn in results:
                 yield results.pop(turn)

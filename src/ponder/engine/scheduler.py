@@ -290,6 +290,7 @@ class Scheduler:
                 experts=tuple(map(tuple, experts[i])),
                 cosines=tuple(cosines[i]),
                 context_tokens=len(row.item),
+                cut_tokens=row.item.cut_tokens,
                 read_ms=row.read_ms,
                 think_ms=row.think_ms,
                 embed_ms=row.embed_ms,

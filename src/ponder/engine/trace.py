@@ -28,6 +28,8 @@ class Trace:
         experts: for each latent step the experts that took part, the likeliest first.
         cosines: between the states before and after each latent step.
         context_tokens: tokens of the item as the backbone read it.
+        cut_tokens: tokens of the item's text that were left out, since it was longer than the model
+            reads.
         read_ms: reading the item.
         think_ms: writing the thought, or taking the latent steps.
         embed_ms: reading out, the gate included.
@@ -41,6 +43,7 @@ class Trace:
     experts: tuple[tuple[int, ...], ...] = ()
     cosines: tuple[float, ...] = ()
     context_tokens: int = 0
+    cut_tokens: int = 0
     read_ms: float = 0.0
     think_ms: float = 0.0
     embed_ms: float = 0.0

@@ -51,6 +51,7 @@ TRACE_COLUMNS = (
     ("experts", pa.list_(pa.list_(pa.int32()))),
     ("cosines", pa.list_(pa.float32())),
     ("context_tokens", pa.int32()),
+    ("cut_tokens", pa.int32()),
     ("thought_tokens", pa.int32()),
     ("read_ms", pa.float32()),
     ("think_ms", pa.float32()),

@@ -40,6 +40,7 @@ class Prepared:
         stop: index after its last; then comes what the template ends with.
         media: what the processor made of the pictures, first axis per picture or patch.
         thought: how many tokens, at the end, are those of a thought.
+        cut_tokens: how many tokens of the item's text were left out.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Prepared:
     stop: int
     media: dict[str, Tensor]
     thought: int = 0
+    cut_tokens: int = 0
 
     def __len__(self) -> int:
         return len(self.input_ids)
@@ -122,7 +124,8 @@ class Backbone:
         Raises:
             ItemError: the item's tokens and pictures do not fit together.
         """
-        turns = messages(self._cut(item), instruction, self._reserved)
+        item, cut_tokens = self._cut(item)
+        turns = messages(item, instruction, self._reserved)
         prompt = self._render(turns)
         pictures = [list(item.pictures)] if item.pictures else None
         try:
@@ -138,6 +141,7 @@ class Backbone:
             start=before,
             stop=len(input_ids) - after,
             media={key: value for key, value in features.items() if key not in _PER_TOKEN},
+            cut_tokens=cut_tokens,
         )
 
     @property
@@ -264,12 +268,16 @@ class Backbone:
             )
         return self._templates[instruction]
 
-    def _cut(self, item: Item) -> Item:
-        """Cut long text by tokens before it meets the template, so that no turn loses its end."""
+    def _cut(self, item: Item) -> tuple[Item, int]:
+        """Cut long text by tokens before it meets the template, so that no turn loses its end.
+
+        Returns:
+            What is left, and how many tokens were cut.
+        """
         # A token is at least one character, so most items need no count.
         if sum(map(len, item.texts)) <= self.max_text_tokens:
-            return item
-        left, parts = self.max_text_tokens, list(item.parts)
+            return item, 0
+        left, parts, cut_tokens = self.max_text_tokens, list(item.parts), 0
         for i, part in enumerate(parts):
             if isinstance(part, str):
                 tokenizer = self.processor.tokenizer
@@ -278,7 +286,8 @@ class Backbone:
                 left -= len(kept)
                 if len(kept) < len(ids["input_ids"]):
                     parts[i] = tokenizer.decode(kept)
-        return Item(tuple(parts), item.instruction)
+                    cut_tokens += len(ids["input_ids"]) - len(kept)
+        return Item(tuple(parts), item.instruction), cut_tokens
 
 
 def select(output: BaseModelOutputWithPast, layers: Sequence[int]) -> list[Tensor]:
