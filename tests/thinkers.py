@@ -13,10 +13,13 @@ from ponder.items import Item
 from ponder.model.adapters import ADAPTERS
 from ponder.model.latent import TransitionAdapter, TransitionConfig
 from ponder.model.readout import ReadOut, ReadOutConfig
+from ponder.model.saved import hub_backbone, save
 from ponder.model.thinker import Thinker, ThinkerConfig
 from tests.families import FAMILIES
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ponder.model.backbone import Backbone
 
 CONFIG = ThinkerConfig({"reasoning": 2, "embedding": 4}, queries=3, max_thought_tokens=12)
@@ -75,6 +78,16 @@ def picture(seed: int, size: tuple[int, int] = (50, 70)) -> Image.Image:
     """Return noise of a size (height, width)."""
     values = np.random.default_rng(seed).integers(0, 255, (*size, 3), dtype=np.uint8)
     return Image.fromarray(values)
+
+
+def kept(folder: Path, family: str = "llava") -> Path:
+    """Save a tiny thinker and its backbone below a folder; return what `ponder.load` opens."""
+    made = FAMILIES[family]()
+    made.model.save_pretrained(folder / "backbone")
+    made.processor.save_pretrained(folder / "backbone")
+    trained = shaken(hub_backbone(str(folder / "backbone"), None, torch.float32), CONFIG)
+    save(folder / "trained", trained.backbone, None, {"note": "random"}, trained)
+    return folder / "trained"
 
 
 # Text alone, a picture alone, both, several pictures of different shapes, and frames of a video.

@@ -53,3 +53,7 @@ class MissingExtraError(PonderError):
 
     def __init__(self, feature: str, extra: str) -> None:
         super().__init__(f"{feature} needs an extra: pip install 'ponder[{extra}]'")
+
+
+class ForkError(PonderError):
+    """A process that was forked after a model was loaded wants to use one."""

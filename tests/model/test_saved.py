@@ -19,7 +19,7 @@ from ponder.errors import WeightsError
 from ponder.model.saved import hub_backbone, load_saved, save
 from ponder.model.thinker import Thinker
 from tests.families import FAMILIES
-from tests.thinkers import CONFIG, ITEMS, shaken, with_config
+from tests.thinkers import CONFIG, ITEMS, kept, with_config
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,11 +33,7 @@ FLOAT = {"dtype": torch.float32, "device": "cpu"}
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder `backbone` with a tiny Qwen3-VL, and `trained` with what was trained on it."""
     folder = tmp_path_factory.mktemp("saved")
-    made = FAMILIES["qwen3_vl"]()
-    made.model.save_pretrained(folder / "backbone")
-    made.processor.save_pretrained(folder / "backbone")
-    thinker = shaken(hub_backbone(str(folder / "backbone"), None, torch.float32), CONFIG)
-    save(folder / "trained", thinker.backbone, None, {"note": "random"}, thinker)
+    kept(folder, "qwen3_vl")
     return folder
 
 

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,10 +20,11 @@ from ponder.engine.precision import Precision, check_smaller, dequantize, quanti
 from ponder.engine.scheduler import Scheduler
 from ponder.engine.trace import GATED, LATENT, THINK_MODES, WRITTEN, ThinkMode, Trace
 from ponder.engine.writing import GREEDY, Sampling, Writer
-from ponder.errors import ThinkModeError
+from ponder.errors import FingerprintError, PonderError, ThinkModeError
+from ponder.forks import check_fork
 from ponder.items import Item, check_text, parse
 from ponder.media import DEFAULT_LIMITS
-from ponder.model.saved import Saved, load_saved
+from ponder.model.saved import SHIPPED, Saved, load_saved
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -42,8 +43,21 @@ ONE_ITEM = (str, bytes, bytearray, Path, Mapping, Item, tuple, np.ndarray)
 LONG_WORK = 256  # items from which a terminal is shown a progress bar
 
 
+@dataclass(frozen=True)
+class _Source:
+    """The arguments of `load` that gave a model, folders by their full paths."""
+
+    name_or_folder: str | Path
+    adapters: Path | None
+    dtype: torch.dtype | None
+    device: str | torch.device | None
+
+
 class Model:
     """A backbone and what ponder trained for it, ready to embed.
+
+    What `ponder.load` returned can be pickled: the pickle holds names and the fingerprint, and
+    whoever opens it loads the model from disk. A forked process cannot use a model of its parent.
 
     Attributes:
         name: what it was loaded from.
@@ -58,10 +72,21 @@ class Model:
         >>> model.similarity(words, pictures)
     """
 
-    def __init__(self, saved: Saved, budget: Budget | None = None) -> None:
+    def __init__(
+        self, saved: Saved, budget: Budget | None = None, source: _Source | None = None
+    ) -> None:
         self._saved = saved
         self._backbone = saved.backbone
         self._given_budget = budget
+        self._source = source
+
+    def __reduce__(self) -> tuple[Callable[[_Source, str], Model], tuple[_Source, str]]:
+        if self._source is None:
+            raise PonderError(
+                f"{self.name} cannot be pickled, since nothing says where to load it from; save it "
+                "and use what ponder.load returns"
+            )
+        return _load_again, (self._source, self.fingerprint)
 
     @property
     def saved(self) -> Saved:
@@ -257,6 +282,7 @@ class Model:
         self, think: ThinkMode, kind: Kind, sampling: Sampling, budget: Budget
     ) -> Callable[[Iterable[Prepared]], Iterator[Result]]:
         """Return what turns prepared items into results, in their order."""
+        check_fork()
         if think not in THINK_MODES:
             raise ValueError(f"unknown think mode {think!r}; choose {', '.join(THINK_MODES)}")
         if lack := self._lack(think):
@@ -352,9 +378,33 @@ def load(
     Raises:
         WeightsError: the folder is missing, incomplete or made for another backbone, or `nano` has
             not been pulled.
+        ForkError: this process is a fork of one that has loaded a model.
     """
+    check_fork()
     saved = load_saved(name_or_folder, adapters=adapters, dtype=dtype, device=device)
     if saved.thinker is not None and saved.thinker.can_merge:
         saved.thinker.adapters.merge()
     saved.backbone.fuse()
-    return Model(saved)
+    folder = None if adapters is None else Path(adapters).absolute()
+    return Model(saved, source=_Source(_in_full(name_or_folder), folder, dtype, device))
+
+
+def _in_full(name_or_folder: str | Path) -> str | Path:
+    """Return a folder's full path, which holds in any working folder; a name as it is."""
+    is_folder = str(name_or_folder) not in SHIPPED and Path(name_or_folder).is_dir()
+    return Path(name_or_folder).absolute() if is_folder else name_or_folder
+
+
+def _load_again(source: _Source, fingerprint: str) -> Model:
+    """Load a model that was pickled.
+
+    Raises:
+        FingerprintError: what is there now is another model.
+    """
+    model = load(**vars(source))
+    if model.fingerprint != fingerprint:
+        raise FingerprintError(
+            f"{model.name} was pickled with fingerprint {fingerprint[:12]}, but what is there now "
+            f"has {model.fingerprint[:12]}; pickle it again"
+        )
+    return model

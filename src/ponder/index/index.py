@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ponder.errors import FingerprintError, PonderError
+from ponder.forks import check_fork
 from ponder.index.decoders import Decoders
 from ponder.index.files import Found, look, walk
 from ponder.index.folder import Record, alone, check_folder, index_flag, no_index
@@ -39,6 +40,8 @@ def _silent(done: int, total: int) -> None:
 class Index:
     """A searchable collection of files.
 
+    It can be pickled if its model can: the pickle holds the folder's path and the model.
+
     Args:
         path: the index's own folder, made on the first `add`; as all paths here it may begin with
             `~`.
@@ -47,6 +50,7 @@ class Index:
     Raises:
         FingerprintError: the index holds vectors of another model.
         PonderError: `path` is a file.
+        ForkError: this process is a fork of one that has loaded a model.
 
     Example:
         >>> index = ponder.Index("my.lance", ponder.load("nano"))
@@ -63,6 +67,10 @@ class Index:
         self._ranking: tuple[str, Ranking] | None = None  # and the version it is of
         if held(self.path):
             self._opened()
+
+    def __reduce__(self) -> tuple[type[Index], tuple[Path, Encoder]]:
+        # Whoever opens the pickle opens the folder; the model says how it travels itself.
+        return type(self), (self.path.absolute(), self._model)
 
     def add(
         self,
@@ -191,6 +199,7 @@ class Index:
 
     def _opened(self, *, create: bool = False) -> LanceStore:
         """Return the store, or say why there is none to be had."""
+        check_fork()
         model = self._model
         if self._store is None:
             tables = held(self.path)
