@@ -46,13 +46,17 @@ class PonderModule(InputModule):
     Args:
         folder: what ponder saved.
         dtype: as for `ponder.load`, whose errors are raised.
+        allow_download: as there.
     """
 
-    def __init__(self, folder: Path, dtype: torch.dtype | None = None) -> None:
+    def __init__(
+        self, folder: Path, dtype: torch.dtype | None = None, allow_download: bool = False
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._folder = folder.absolute()
         self._dtype = dtype
-        self._model = load(folder, dtype=dtype)
+        self._allow_download = allow_download
+        self._model = load(folder, dtype=dtype, allow_download=allow_download)
         saved = self._model.saved
         parts = [saved.backbone.model, saved.readout]
         if saved.thinker is not None:
@@ -60,9 +64,9 @@ class PonderModule(InputModule):
         # Registered, they follow this module to another device.
         self.parts = nn.ModuleList(part for part in parts if part is not None)
 
-    def __reduce__(self) -> tuple[type[PonderModule], tuple[Path, torch.dtype | None]]:
+    def __reduce__(self) -> tuple[type[PonderModule], tuple[Path, torch.dtype | None, bool]]:
         # Other processes load it from disk: a model that has run holds hooks that do not pickle.
-        return type(self), (self._folder, self._dtype)
+        return type(self), (self._folder, self._dtype, self._allow_download)
 
     @property
     def modalities(self) -> list[Modality]:
@@ -113,6 +117,8 @@ class PonderModule(InputModule):
     ) -> Self:
         """Load a saved folder, or one on the hub; arguments as sentence-transformers gives them.
 
+        A model on the hub may name a backbone there, which is fetched, too; a folder may not.
+
         Raises:
             ValueError: `model_kwargs` has anything but a `dtype`.
             WeightsError: as `ponder.load`, or the prompts are not the instructions.
@@ -127,7 +133,8 @@ class PonderModule(InputModule):
                 "ponder takes model_kwargs={'dtype': a torch.dtype} and no other option, "
                 f"not {options or dtype!r}"
             )
-        module = cls(folder, dtype)
+        is_of_hub = not (local_files_only or Path(model_name_or_path).is_dir())
+        module = cls(folder, dtype, allow_download=is_of_hub)
         prompts = cls.load_config(str(folder), config_filename=CONFIG).get("prompts", {})
         for kind, instruction in module._model.saved.instructions.items():
             if prompts.get(kind, "") != instruction:

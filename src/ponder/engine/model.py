@@ -51,6 +51,7 @@ class _Source:
     adapters: Path | None
     dtype: torch.dtype | None
     device: str | torch.device | None
+    allow_download: bool
 
 
 class Model:
@@ -363,6 +364,7 @@ def load(
     adapters: str | Path | None = None,
     dtype: torch.dtype | None = None,
     device: str | torch.device | None = None,
+    allow_download: bool = False,
 ) -> Model:
     """Load a model.
 
@@ -374,6 +376,8 @@ def load(
         dtype: of the backbone; None for bfloat16 where the machine multiplies it in hardware, else
             float32.
         device: where to; None for the first GPU, else the CPU.
+        allow_download: fetch the backbone that a folder's record names from the hub. By default it
+            must be a folder or in the local cache. A backbone you name yourself is always fetched.
 
     Raises:
         WeightsError: the folder is missing, incomplete or made for another backbone, or `nano` has
@@ -381,12 +385,19 @@ def load(
         ForkError: this process is a fork of one that has loaded a model.
     """
     check_fork()
-    saved = load_saved(name_or_folder, adapters=adapters, dtype=dtype, device=device)
+    saved = load_saved(
+        name_or_folder,
+        adapters=adapters,
+        dtype=dtype,
+        device=device,
+        allow_download=allow_download,
+    )
     if saved.thinker is not None and saved.thinker.can_merge:
         saved.thinker.adapters.merge()
     saved.backbone.fuse()
     folder = None if adapters is None else Path(adapters).absolute()
-    return Model(saved, source=_Source(_in_full(name_or_folder), folder, dtype, device))
+    name = _in_full(name_or_folder)
+    return Model(saved, source=_Source(name, folder, dtype, device, allow_download))
 
 
 def _in_full(name_or_folder: str | Path) -> str | Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import reprlib
 import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -21,7 +22,8 @@ from torch.nn import functional as F
 
 from ponder.errors import WeightsError
 from ponder.model.families import text_tower
-from ponder.model.tensors import check_tensors, read_tensors
+from ponder.model.record import FLAG, RANK, check, one_of, read_json, real
+from ponder.model.tensors import check_shapes, read_shapes, read_tensors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -31,7 +33,25 @@ if TYPE_CHECKING:
 
 Adapter = Literal["reasoning", "embedding"]
 ADAPTERS: tuple[Adapter, Adapter] = ("reasoning", "embedding")
-WEIGHTS = "adapter_model.safetensors"
+WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
+
+_PREFIX = "base_model.model."  # of every tensor's name
+_RULES = {
+    "peft_type": one_of("LORA"),
+    "r": RANK,
+    "lora_alpha": real(1e-6, 1e6),
+    "use_rslora": FLAG,
+    # The others change the backbone's own weights when an adapter is added.
+    "init_lora_weights": one_of(True, False, "gaussian", "eva", "orthogonal"),
+}
+# What changes no output of a trained adapter, or is read off its tensors.
+_SILENT = frozenset(
+    [
+        *("peft_version", "task_type", "auto_mapping", "base_model_name_or_path", "revision"),
+        *("inference_mode", "lora_dropout", "megatron_core", "qalora_group_size", "eva_config"),
+        *("target_modules", "exclude_modules", "layers_to_transform", "layers_pattern"),
+    ]
+)
 
 
 class Adapters:
@@ -68,26 +88,22 @@ class Adapters:
 
         Raises:
             WeightsError: one is missing, damaged, or fits another backbone; the message names the
-                tensor.
+                tensor. It is found before memory is taken.
         """
-        configs, tensors = {}, {}
-        for name in ADAPTERS:
-            tensors[name] = read_tensors(folder / name / WEIGHTS)
-            try:
-                configs[name] = LoraConfig.from_pretrained(str(folder / name))
-            except (OSError, ValueError, TypeError) as error:
-                raise WeightsError(f"{folder / name}: no LoRA adapter: {error}") from error
+        configs = {name: _config(model, folder / name) for name in ADAPTERS}
+        tensors = {name: read_tensors(folder / name / WEIGHTS) for name in ADAPTERS}
         adapters = cls(_attach(model, configs))
         for name in ADAPTERS:
-            wanted = get_peft_model_state_dict(adapters._peft, adapter_name=name)
-            check_tensors(folder / name / WEIGHTS, wanted, tensors[name])
             set_peft_model_state_dict(adapters._peft, tensors[name], adapter_name=name)
         return adapters
 
     def save(self, folder: Path) -> None:
         """Write each adapter in PEFT's layout, in bfloat16, to a folder of its name."""
         for name in ADAPTERS:
-            state = get_peft_model_state_dict(self._peft, adapter_name=name)
+            # Told not to look whether the hub's model has another vocabulary.
+            state = get_peft_model_state_dict(
+                self._peft, adapter_name=name, save_embedding_layers=False
+            )
             tensors = {k: v.detach().cpu().bfloat16().contiguous() for k, v in state.items()}
             (folder / name).mkdir(parents=True, exist_ok=True)
             save_file(tensors, folder / name / WEIGHTS)
@@ -235,6 +251,53 @@ def _attach(model: PreTrainedModel, configs: dict[Adapter, LoraConfig]) -> PeftM
         peft = PeftModel(model, configs["reasoning"], "reasoning", autocast_adapter_dtype=False)
         peft.add_adapter("embedding", configs["embedding"], autocast_adapter_dtype=False)
     return peft
+
+
+def _config(model: PreTrainedModel, folder: Path) -> LoraConfig:
+    """Return the configuration of the adapter in a folder, whose tensors fit it and the model.
+
+    Where the adapter sits is read off its tensors' names: a configuration may say it by a pattern,
+    and some patterns take for ever to match. Nothing else of the file reaches PEFT but numbers.
+
+    Raises:
+        WeightsError: the configuration is no plain LoRA's, or a tensor does not fit.
+    """
+    path = folder / CONFIG
+    values = read_json(path)
+    check(path, "", values, _RULES, required=("peft_type", "r", "lora_alpha"))
+    for key in values.keys() - _RULES.keys() - _SILENT:
+        if values[key] not in (None, False, "none", [], {}):
+            raise WeightsError(
+                f"{path}: {reprlib.repr(key)}: ponder reads plain LoRA adapters only, got "
+                f"{reprlib.repr(values[key])}"
+            )
+    layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, nn.Linear)}
+    given, rank, own = read_shapes(folder / WEIGHTS), values["r"], _linear_layers(model)
+    is_own = values.get("target_modules") == own
+    if is_own:
+        places = [name for name in layers if re.fullmatch(own, name)]
+    else:
+        places = sorted({_place(name) for name in given})
+    wanted: dict[str, tuple[int, ...]] = {}
+    for place in places:
+        if place not in layers:
+            raise WeightsError(
+                f"{folder / WEIGHTS}: {reprlib.repr(place)}: the backbone has no such linear layer"
+            )
+        wanted[f"{_PREFIX}{place}.lora_A.weight"] = rank, layers[place].in_features
+        wanted[f"{_PREFIX}{place}.lora_B.weight"] = layers[place].out_features, rank
+    check_shapes(folder / WEIGHTS, wanted, given)
+    return LoraConfig(
+        r=rank,
+        lora_alpha=values["lora_alpha"],
+        target_modules=own if is_own else places,
+        use_rslora=values.get("use_rslora", False),
+    )
+
+
+def _place(name: str) -> str:
+    """Return the layer that a tensor of an adapter belongs to."""
+    return name.removeprefix(_PREFIX).rpartition(".lora_")[0]
 
 
 def _linear_layers(model: PreTrainedModel) -> str:

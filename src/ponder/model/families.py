@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,6 +17,7 @@ from transformers import (
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 
 from ponder.errors import WeightsError
+from ponder.model.tensors import short
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,18 +34,40 @@ def load_model(
 ) -> tuple[PreTrainedModel, ProcessorMixin]:
     """Load an image-text-to-text model and its processor from a folder or by its hub id.
 
+    No code that comes with a model is run. A folder may name other models, which are not fetched.
+
+    Args:
+        name: the folder or the hub id.
+        revision: of the hub's model; None for its latest.
+        dtype: of its weights.
+
     Raises:
-        WeightsError: there is no such model, or it is of a family that takes no pictures.
+        WeightsError: there is no such model, it is of a family that takes no pictures, or weights
+            are missing.
     """
+    place = {
+        "revision": revision,
+        "local_files_only": Path(name).is_dir(),
+        "trust_remote_code": False,
+    }
     try:
-        config = AutoConfig.from_pretrained(name, revision=revision)
-        model = AutoModelForImageTextToText.from_pretrained(
-            name, revision=revision, dtype=dtype, use_safetensors=True
+        config = AutoConfig.from_pretrained(name, **place)
+        model, info = AutoModelForImageTextToText.from_pretrained(
+            name, dtype=dtype, use_safetensors=True, output_loading_info=True, **place
         )
         processor_class = PROCESSOR_MAPPING.get(type(config), AutoProcessor)
-        processor = pictures_only(processor_class).from_pretrained(name, revision=revision)
-    except (OSError, ValueError) as error:
-        raise WeightsError(f"cannot load the backbone {name!r}: {error}") from error
+        processor = pictures_only(processor_class).from_pretrained(name, **place)
+    except Exception as error:  # transformers raises anything at all on files that do not fit
+        reason = short(" ".join(str(error).split()))
+        raise WeightsError(
+            f"cannot load the backbone {name!r}: {type(error).__name__}: {reason}"
+        ) from error
+    # A model that only embeds may be published without the head that writes words.
+    if missing := sorted(k for k in info["missing_keys"] if not k.startswith("lm_head.")):
+        raise WeightsError(
+            f"the backbone {name!r} lacks {len(missing)} tensors that its config.json asks for, "
+            f"{short(missing[0])} among them"
+        )
     return model, processor
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ponder.errors import WeightsError
+from ponder.model.tensors import short
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,15 +65,20 @@ class Gate(nn.Module):
         width: int | None = None
         for name in [name for name in tensors if name.endswith("weight")]:
             weight, bias = tensors[name], tensors.get(name.removesuffix("weight") + "bias")
-            takes = weight.shape[-1]
+            takes = weight.shape[-1] if weight.dim() else 0
             expected = (hidden_size, 2 * hidden_size) if width is None else (width,)
             if weight.dim() not in (1, 2) or takes not in expected:
                 wanted = " or ".join(map(str, expected))
                 raise WeightsError(
-                    f"{where}: {name}: expected a last dimension of {wanted}, "
+                    f"{where}: {short(name)}: expected a last dimension of {wanted}, "
                     f"got {tuple(weight.shape)}"
                 )
-            layer: nn.Linear | nn.LayerNorm = nn.LayerNorm(takes)
+            if bias is not None and bias.shape != weight.shape[:1]:
+                raise WeightsError(
+                    f"{where}: the bias of {short(name)}: expected {tuple(weight.shape[:1])}, "
+                    f"got {tuple(bias.shape)}"
+                )
+            layer: nn.Linear | nn.LayerNorm = nn.LayerNorm(takes, bias=bias is not None)
             if weight.dim() == 2:
                 layer = nn.Linear(takes, weight.shape[0], bias=bias is not None)
                 if any(isinstance(before, nn.Linear) for before in layers):

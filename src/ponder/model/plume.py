@@ -12,6 +12,7 @@ import json
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
+import torch
 from safetensors import SafetensorError, safe_open
 
 from ponder.errors import WeightsError
@@ -20,7 +21,7 @@ from ponder.model.backbone import Backbone
 from ponder.model.context import Context
 from ponder.model.latent import TransitionAdapter, TransitionConfig
 from ponder.model.queries import Queries
-from ponder.model.tensors import check_tensors
+from ponder.model.tensors import check_shapes, shapes_of
 from ponder.model.thinker import States, Thinker, ThinkerConfig
 
 if TYPE_CHECKING:
@@ -169,9 +170,15 @@ def load_plume(folder: Path, backbone: Backbone) -> tuple[PlumeThinker, dict[str
         raise WeightsError(f"{folder}: {PART}* is no transition adapter: {error!r}") from error
     experts = len({name.split(".")[1] for name in given if name.startswith("experts.")})
     shape = TransitionConfig(_latent_steps(folder), experts, min(2, experts), width)
-    latent = TransitionAdapter(shape, hidden, steps)
-    check_tensors(folder, latent.state_dict(), given)
-    latent.load_state_dict(given)
+    if hidden != backbone.hidden_size:
+        raise WeightsError(
+            f"{folder}: {PART}step_embed.weight: expected a last dimension of "
+            f"{backbone.hidden_size}, got {hidden}"
+        )
+    with torch.device("meta"):
+        latent = TransitionAdapter(shape, hidden, steps)
+    check_shapes(folder, shapes_of(latent.state_dict()), shapes_of(given))
+    latent.to_empty(device="cpu").load_state_dict(given)
     latent.requires_grad_(False).to(backbone.device)
     own = PlumeBackbone(backbone.model, backbone.processor, backbone.source)
     record = {"backbone": own.source, "latent": asdict(shape) | {"layout": "plume"}}

@@ -6,16 +6,16 @@ tensors are called and how many queries there are is not documented, so their sh
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ponder.errors import WeightsError
-from ponder.model.adapters import ADAPTERS, WEIGHTS
+from ponder.model.adapters import ADAPTERS, CONFIG, WEIGHTS
 from ponder.model.gate import Gate
 from ponder.model.queries import Queries
+from ponder.model.record import NAME, RANK, check, read_json
 from ponder.model.tensors import read_pickled
 from ponder.model.thinker import ThinkerConfig
 from ponder.packages import sha256
@@ -39,16 +39,12 @@ def published_record(folder: Path) -> dict[str, Any]:
     """
     configs = {}
     for name in ADAPTERS:
-        path = folder / name / "adapter_config.json"
-        try:
-            configs[name] = json.loads(path.read_text(encoding="utf-8"))
-            config = ThinkerConfig({name: int(configs[name]["r"]) for name in configs})
-            base = str(configs[name]["base_model_name_or_path"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise WeightsError(f"{path}: no configuration of an adapter: {error!r}") from error
+        configs[name] = read_json(path := folder / name / CONFIG)
+        check(path, "", configs[name], {"r": RANK, "base_model_name_or_path": NAME})
+    config = ThinkerConfig({name: configs[name]["r"] for name in ADAPTERS})
     files = [QUERIES, GATE, *(f"{name}/{WEIGHTS}" for name in ADAPTERS)]
     return {
-        "backbone": {"name": base},
+        "backbone": {"name": configs["embedding"]["base_model_name_or_path"]},
         "thinker": asdict(config),
         "weights": {name: sha256(folder / name) for name in files if (folder / name).exists()},
     }
@@ -68,7 +64,7 @@ def published_queries(folder: Path, hidden_size: int) -> Queries:
     [(name, vectors)] = tensors.items()
     if vectors.dim() == 3 and len(vectors) == 1:
         vectors = vectors[0]
-    if vectors.dim() != 2 or vectors.shape[1] != hidden_size:
+    if vectors.dim() != 2 or vectors.shape[1] != hidden_size or not len(vectors):
         raise WeightsError(
             f"{path}: {name or 'the tensor'}: expected (N, {hidden_size}), got {shapes[name]}"
         )

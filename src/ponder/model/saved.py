@@ -21,12 +21,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from huggingface_hub import try_to_load_from_cache
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer, LlamaConfig
 
-from ponder.errors import ThinkModeError, WeightsError
+from ponder.errors import ConfigError, ThinkModeError, WeightsError
 from ponder.model.adapters import ADAPTERS, WEIGHTS, Adapters
 from ponder.model.backbone import Backbone
+from ponder.model.connector import Connector
 from ponder.model.families import load_model
 from ponder.model.gate import Gate
 from ponder.model.interchange import write_interchange
@@ -38,7 +40,8 @@ from ponder.model.published import is_published, published_gate, published_queri
 from ponder.model.pull import nano_folder
 from ponder.model.queries import Queries
 from ponder.model.readout import ReadOut, ReadOutConfig
-from ponder.model.tensors import check_tensors, load_weights, read_tensors
+from ponder.model.record import read_record
+from ponder.model.tensors import fitting, load_module, load_weights, read_tensors, short
 from ponder.model.thinker import Thinker, ThinkerConfig
 from ponder.model.vision import fold_batch_norm
 from ponder.packages import sha256
@@ -133,6 +136,7 @@ def load_saved(
     adapters: str | Path | None = None,
     dtype: torch.dtype | None = None,
     device: str | torch.device | None = None,
+    allow_download: bool = False,
 ) -> Saved:
     """Load a shipped model or a saved folder; arguments and errors as `ponder.load`."""
     folder = expanded(adapters or SHIPPED.get(str(name_or_folder)) or name_or_folder)
@@ -145,25 +149,20 @@ def load_saved(
         return Saved(str(name_or_folder), plume.backbone, None, plume, record)
     record = _read_record(folder)
     source: dict[str, Any] = {"name": str(name_or_folder)} if adapters else record["backbone"]
+    config = ThinkerConfig(**record["thinker"]) if "thinker" in record else None
+    shape = _transition_config(folder / RECORD, record)
     readout = None
-    try:
-        if source["name"] == "nano":
-            backbone = nano_backbone(record["nano"])
-            readout = ReadOut(ReadOutConfig.from_dict(record["readout"]))
-        else:
-            backbone = hub_backbone(source["name"], source.get("revision"), chosen)
-        config = ThinkerConfig(**record["thinker"]) if "thinker" in record else None
-        shape = TransitionConfig(**record["latent"]) if "latent" in record else None
-    except (KeyError, TypeError, ValueError) as error:
-        raise WeightsError(f"{folder / RECORD} is damaged: {error!r}") from error
-    if readout is not None:
-        load_weights(backbone.model.model.connector, folder / CONNECTOR)
-        load_weights(readout, folder / READOUT)
+    if source["name"] == "nano":
+        backbone, readout = _load_nano(folder, record)
         readout = readout.eval().to(place)
+    else:
+        may_fetch = adapters is not None or allow_download
+        backbone = hub_backbone(source["name"], source.get("revision"), chosen, may_fetch)
     thinker = _load_thinker(folder, config, backbone, readout, place) if config else None
     if thinker is not None and shape is not None:
-        thinker.latent = TransitionAdapter(shape, backbone.hidden_size)
-        load_weights(thinker.latent, folder / LATENT)
+        thinker.latent = load_module(
+            folder / LATENT, lambda: TransitionAdapter(shape, backbone.hidden_size)
+        )
         thinker.latent.requires_grad_(False).to(place)
     backbone.model.to(device=place, dtype=chosen)
     return Saved(str(name_or_folder), backbone, readout, thinker, record)
@@ -220,17 +219,52 @@ def save(
     (folder / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
-def hub_backbone(name: str, revision: str | None, dtype: torch.dtype) -> Backbone:
+def hub_backbone(
+    name: str, revision: str | None, dtype: torch.dtype, may_fetch: bool = False
+) -> Backbone:
     """Return a Hugging Face model, from a folder or by its hub id, as a backbone.
+
+    Args:
+        name: the folder or the hub id.
+        revision: of the hub's model; None for its latest.
+        dtype: of its weights.
+        may_fetch: whether to ask the hub for what the local cache lacks.
 
     Raises:
         WeightsError: there is no such model, or it takes no pictures.
     """
-    model, processor = load_model(name, revision=revision, dtype=dtype)
-    source = {"name": name, "revision": getattr(model.config, "_commit_hash", None)}
+    source: dict[str, Any] = {"name": name, "revision": None}
     if (place := Path(name)).is_dir():
+        model, processor = load_model(name, revision=revision, dtype=dtype)
         source["weights"] = {f.name: sha256(f) for f in sorted(place.glob("*.safetensors"))}
+    elif may_fetch:
+        model, processor = load_model(name, revision=revision, dtype=dtype)
+        source["revision"] = getattr(model.config, "_commit_hash", None)
+    else:
+        snapshot = _cached(name, revision)
+        model, processor = load_model(str(snapshot), revision=None, dtype=dtype)
+        source["revision"] = snapshot.name
     return Backbone(model, processor, source)
+
+
+def _cached(name: str, revision: str | None) -> Path:
+    """Return the folder of a hub's model in the local cache, named by its commit.
+
+    transformers' own `local_files_only` is no answer: it still asks the hub for other things.
+
+    Raises:
+        WeightsError: it is not there.
+    """
+    try:
+        found = try_to_load_from_cache(name, "config.json", revision=revision)
+    except ValueError:  # no name that the hub gives
+        found = None
+    if not isinstance(found, str):
+        raise WeightsError(
+            f"the backbone {short(repr(name))} is not on this machine; if you trust the folder "
+            "that names it, fetch it with allow_download=True or `ponder pull FOLDER`"
+        )
+    return Path(found).parent
 
 
 def nano_backbone(shape: dict[str, Any]) -> Backbone:
@@ -243,8 +277,7 @@ def nano_backbone(shape: dict[str, Any]) -> Backbone:
         WeightsError: `nano` was not pulled yet.
     """
     folder = nano_folder()
-    text = LlamaConfig.from_pretrained(folder / "language")
-    config = NanoConfig(text, **shape)
+    config = _nano_config(shape)
     model = NanoForConditionalGeneration(config).float()
     language = load_file(folder / "language" / "model.safetensors")
     model.model.language_model.load_state_dict(
@@ -270,18 +303,44 @@ def _read_record(folder: Path) -> dict[str, Any]:
     path = folder / RECORD
     if is_published(folder):
         return published_record(folder)
-    if not path.exists():
+    if not path.is_file():
         raise WeightsError(
             f"{folder} is no ponder model: it has no {RECORD}; give {' or '.join(SHIPPED)}, a "
             "saved folder, or a backbone with adapters=FOLDER"
         )
+    return read_record(path)
+
+
+def _nano_config(shape: dict[str, Any]) -> NanoConfig:
+    return NanoConfig(LlamaConfig.from_pretrained(nano_folder() / "language"), **shape)
+
+
+def _load_nano(folder: Path, record: dict[str, Any]) -> tuple[Backbone, ReadOut]:
+    """Return `nano` with a folder's connector, and its read-out of means."""
+    config = _nano_config(record["nano"])
+    shape, text = ReadOutConfig.from_dict(record["readout"]), config.text_config
+    if shape.hidden_size != text.hidden_size:
+        raise WeightsError(
+            f"{folder / RECORD}: readout.hidden_size: expected nano's, {text.hidden_size}, "
+            f"got {shape.hidden_size}"
+        )
+    if max(shape.layers) > text.num_hidden_layers:
+        raise WeightsError(
+            f"{folder / RECORD}: readout.layers: nano has {text.num_hidden_layers} layers, "
+            f"got {max(shape.layers)}"
+        )
+    fitting(folder / CONNECTOR, lambda: Connector(config))
+    readout = load_module(folder / READOUT, lambda: ReadOut(shape))
+    backbone = nano_backbone(record["nano"])
+    load_weights(backbone.model.model.connector, folder / CONNECTOR)
+    return backbone, readout
+
+
+def _transition_config(path: Path, record: dict[str, Any]) -> TransitionConfig | None:
     try:
-        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise WeightsError(f"{path} is damaged: {error}") from error
-    if not isinstance(record, dict) or not isinstance(record.get("backbone"), dict):
-        raise WeightsError(f"{path} is damaged: it names no backbone")
-    return record
+        return TransitionConfig(**record["latent"]) if "latent" in record else None
+    except ConfigError as error:
+        raise WeightsError(f"{path}: latent.{error}") from error
 
 
 def _load_thinker(
@@ -293,16 +352,14 @@ def _load_thinker(
 ) -> Thinker:
     adapters = Adapters.load(backbone.model, folder)
     adapters.train()
-    queries = Queries(config.queries, backbone.hidden_size, readout.dim if readout else None)
     gate: Gate | None = None
     if is_published(folder):
         queries = published_queries(folder, backbone.hidden_size)
         config = replace(config, queries=len(queries.vectors))
         gate = published_gate(folder, backbone.hidden_size)
     else:
-        given = read_tensors(folder / QUERIES)
-        check_tensors(folder / QUERIES, queries.state_dict(), given)
-        queries.load_state_dict(given)
+        shape = config.queries, backbone.hidden_size, readout.dim if readout else None
+        queries = load_module(folder / QUERIES, lambda: Queries(*shape))
         if (folder / GATE).exists():
             gate = Gate.of(read_tensors(folder / GATE), backbone.hidden_size, str(folder / GATE))
     parts = (queries.requires_grad_(False).to(place), gate.eval().to(place) if gate else None)
