@@ -12,10 +12,11 @@ def pull(model: str = "nano", /) -> None:
     """
     from ponder.cli.console import note, say
     from ponder.model.pull import pull_nano
-    from ponder.model.saved import load_saved
     from ponder.paths import printable
 
     if model != "nano":
+        from ponder.model.saved import load_saved
+
         saved = load_saved(model, device="cpu", allow_download=True)
         say(f"{printable(model)}: its backbone {saved.backbone.source['name']} is there")
         return
