@@ -63,7 +63,7 @@ def test_many_mutated_folders_are_refused_in_one_line(tiny: Path) -> None:
 @pytest.mark.nano
 def test_the_shipped_model_mutated_is_refused_in_one_line(tmp_path: Path) -> None:
     shutil.copytree(SHIPPED["nano-think"], tmp_path / "model")
-    assert mutations(tmp_path / "model", 400) == []
+    assert mutations(tmp_path / "model", 200) == []
 
 
 def set_key(*keys: str, to: Any) -> Callable[[Any], None]:
