@@ -13,6 +13,7 @@ from file_samples import make_picture
 from ponder.engine.trace import Trace
 from ponder.errors import FingerprintError, ItemError, PonderError
 from ponder.index import jsonl
+from ponder.index.index import Index
 from ponder.index.jsonl import EmbedReport, embed_jsonl
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def test_a_number_as_an_id_is_not_taken_for_a_line(tmp_path: Path, model: Colour
     rows = [{"text": "a"}, {"id": 1, "text": "b"}, {"id": "1", "text": "c"}]
     out = tmp_path / "out.parquet"
     report = embed_jsonl(write(tmp_path / "in.jsonl", rows), out, model)
-    assert report == EmbedReport(2, 0, {3: "id '1' is taken by line 2"})
+    assert report == EmbedReport(2, 0, bad={3: "id '1' is taken by line 2"})
     assert pq.read_table(out).column("id").to_pylist() == ["line 1", "1"]
 
 
@@ -157,7 +158,7 @@ def test_a_row_the_model_refuses_is_bad_and_the_others_go_on(tmp_path: Path) -> 
     rows = [{"text": text} for text in ("a", "bad", "b", "bad", "c")]
     out = tmp_path / "out.parquet"
     report = embed_jsonl(write(tmp_path / "in.jsonl", rows), out, Choosy())
-    assert report == EmbedReport(3, 0, {2: "over the limit", 4: "over the limit"})
+    assert report == EmbedReport(3, 0, bad={2: "over the limit", 4: "over the limit"})
     assert pq.read_table(out).column("line").to_pylist() == [1, 3, 5]
 
 
@@ -177,6 +178,30 @@ def test_what_happened_to_a_row_is_written_beside_it(tmp_path: Path) -> None:
     assert table.column("thought").to_pylist() == ["<think>1</think>"] * 2
     assert table.column("mode").to_pylist() == ["always"] * 2
     assert {field.name for field in fields(Trace)} <= set(table.column_names)
+
+
+class Brief(Colours):
+    """Reads three words of an item."""
+
+    def stream(
+        self, items: Iterable[tuple[Any, Any]], **options: Any
+    ) -> Iterator[tuple[Any, np.ndarray, Trace]]:
+        for key, item in items:
+            words = " ".join(item.texts).split()
+            for _, vector, _ in super().stream([(key, item)], **options):
+                yield key, vector, Trace("never", cut_tokens=max(0, len(words) - 3))
+
+
+def test_what_the_model_does_not_read_is_told(tmp_path: Path) -> None:
+    rows = [{"text": "a b c"}, {"text": "a b c d e"}]
+    out = tmp_path / "out.parquet"
+    assert embed_jsonl(write(tmp_path / "in.jsonl", rows), out, Brief()).cut == 1
+    assert pq.read_table(out).column("cut_tokens").to_pylist() == [0, 2]
+    (tmp_path / "in.txt").write_text("a b c d e\n")
+    report = Index(tmp_path / "x.lance", Brief()).add(tmp_path / "in.txt")
+    assert [one.reason for one in report.partial] == [
+        "a text is longer than the model reads, by 2 tokens"
+    ]
 
 
 def test_a_target_with_other_columns_is_refused(tmp_path: Path) -> None:

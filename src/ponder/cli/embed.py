@@ -74,6 +74,8 @@ def _lines(report: EmbedReport, target: Path) -> Iterator[str]:
     from ponder.paths import printable
 
     yield f"{report.embedded} embedded, {report.finished} finished before, {len(report.bad)} bad"
+    if report.cut:
+        yield f"{report.cut} longer than the model reads, and cut: see the column cut_tokens"
     for line in list(report.bad)[:SHOWN]:
         yield f"  line {line}: {report.bad[line]}"
     if len(report.bad) > SHOWN:

@@ -210,6 +210,9 @@ class Ingest:
                 self._current = place.reading
                 self._current.began = time.monotonic()
             self._current.units.append((place.unit, vector, trace))
+            if trace.cut_tokens:
+                reason = f"a text is longer than the model reads, by {trace.cut_tokens:,} tokens"
+                self._report.partial.append(Skipped(place.reading.file.path, reason))
             self._report.embedded += 1
             self._report.thought += trace.thought is not None
             self._report.thought_tokens += trace.thought_tokens

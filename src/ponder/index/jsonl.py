@@ -66,11 +66,13 @@ class EmbedReport:
     Attributes:
         embedded: rows embedded now.
         finished: rows that were finished before.
+        cut: rows embedded now whose text is longer than the model reads.
         bad: reasons why lines were left out, by the lines' numbers, in order.
     """
 
     embedded: int
     finished: int
+    cut: int = 0
     bad: dict[int, str] = field(default_factory=dict)
 
 
@@ -132,7 +134,7 @@ class _Run:
     def __init__(self, source: Path, target: Path, model: Encoder, think: ThinkMode) -> None:
         self._source, self._target, self._model, self._think = source, target, model, think
         self._parts = target.with_name(f"{target.name}.parts")
-        self._embedded = 0
+        self._embedded = self._cut = 0
         self._bad: dict[int, str] = {}  # reasons by line
         columns = [("id", pa.string()), ("line", pa.int64()), ("item", pa.string())]
         vector = ("vector", pa.list_(pa.float32(), model.dim))
@@ -186,7 +188,7 @@ class _Run:
         }
         with _whole(errors_of(self._target)) as unfinished:
             pq.write_table(pa.table(errors), unfinished)
-        return EmbedReport(self._embedded, self._resumed, bad)
+        return EmbedReport(self._embedded, self._resumed, self._cut, bad)
 
     def _items(self, decoders: Decoders) -> Iterator[tuple[_Row, Item]]:
         tasks = ((row, partial(_read, row, self._model.limits)) for row in self._rows())
@@ -252,6 +254,7 @@ class _Run:
             pq.write_table(pa.table(columns, schema=self._schema), unfinished)
         self._finished.update(row.id for row in rows)
         self._embedded += len(rows)
+        self._cut += sum(trace.cut_tokens > 0 for _, _, trace in held)
 
 
 def _parse(raw: bytes, line: int) -> _Row:
