@@ -49,7 +49,9 @@ def main() -> None:
     """Run the command line; a known error is one line on stderr and exit code 1."""
     from ponder.errors import PonderError
     from ponder.paths import printable
+    from ponder.threads import share_cores
 
+    share_cores()
     _interrupt_once()
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:

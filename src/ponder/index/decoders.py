@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ponder.index import worker
 from ponder.media import MediaError
+from ponder.threads import usable_cores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
@@ -42,6 +43,9 @@ _KEEP_MEMORY = {
     "PILLOW_BLOCKS_MAX": "32",
 }
 
+# A decoder needs no more; numpy's BLAS would start one for every core in each of them.
+_ONE_THREAD = {"OMP_NUM_THREADS": "1"}
+
 
 class Decoders:
     """A few decoder processes, started as they are needed, ended with the `with` block.
@@ -52,7 +56,7 @@ class Decoders:
 
     def __init__(self, limit_s: float = LIMIT_S) -> None:
         self._limit_s = limit_s
-        count = max(2, min(8, (os.cpu_count() or 2) // 2))
+        count = max(2, min(8, usable_cores() // 2))
         self._threads = ThreadPoolExecutor(count, thread_name_prefix="ponder-decode")
         self._decoders: dict[int, Decoder] = {}  # by thread
         self._streams: list[threading.Event] = []  # set when a stream's values are wanted no more
@@ -193,7 +197,7 @@ class Decoder:
                 [sys.executable, "-m", "ponder.index.worker", str(self._limit_s)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                env=os.environ | _KEEP_MEMORY,
+                env=_ONE_THREAD | os.environ | _KEEP_MEMORY,
                 start_new_session=True,  # Ctrl-C is for the parent, which ends this in good order
             )
         return self._process
