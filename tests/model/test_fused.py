@@ -81,3 +81,13 @@ def test_in_bfloat16_it_errs_no_more_than_the_tower(nano: Model) -> None:
         plain = rounded.pool_pictures(_pixels(4).bfloat16()).float()
         fused = rounded.fused_tower(_pixels(4))
     assert (fused - exact).norm() < 1.2 * (plain - exact).norm()
+
+
+def test_it_has_as_many_threads_as_torch(tiny_nano: NanoForConditionalGeneration) -> None:
+    fused, before = _fused(tiny_nano.model), torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        fused(_pixels(1))
+    finally:
+        torch.set_num_threads(before)
+    assert len(fused._queue) == 1  # pictures at a time

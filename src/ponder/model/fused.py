@@ -36,7 +36,8 @@ class FusedTower:
     """A vision tower and the pooling of its maps, for inference on a CPU.
 
     Put together when the first pictures come, from the weights the tower has then. Pictures run one
-    by one, as many at a time as there are cores, so what one gives does not depend on the others.
+    by one, as many at a time as torch has threads then, so what one gives does not depend on the
+    others.
 
     Args:
         tower: whose weights to take.
@@ -75,6 +76,7 @@ class FusedTower:
         settings = {
             "INFERENCE_PRECISION_HINT": _PRECISIONS[self._tower.stem.weight.dtype],
             "PERFORMANCE_HINT": "THROUGHPUT",
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         }
         compiled = openvino.Core().compile_model(self._graph(openvino, size), "CPU", settings)
         return openvino.AsyncInferQueue(compiled)
