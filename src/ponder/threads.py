@@ -5,8 +5,8 @@ milliseconds. Where another process has the core that the other thread needs, bo
 every barrier, hundreds of times a text. With the passive policy a waiting thread sleeps.
 
 The number of threads follows the cores that this process may use, not how busy they are: what is
-busy at the start says little about later, and measured beside busy neighbours one thread is no
-faster than one a core that sleep while they wait (docs/results.md, "Neighbours").
+busy at the start says little about later, and beside busy neighbours one thread was slower as often
+as faster (docs/results.md, "Beside neighbours").
 """
 
 from __future__ import annotations
