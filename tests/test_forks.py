@@ -130,7 +130,7 @@ def test_a_pickle_does_not_load_another_model(tmp_path: Path) -> None:
     thinker = saved.trained_thinker()
     with torch.no_grad():
         thinker.queries.vectors.add_(1)
-    save(folder, saved.backbone, None, {}, thinker)
+    save(folder, saved.backbone, None, (), thinker)
     with pytest.raises(FingerprintError, match=r"trained was pickled with fingerprint"):
         pickle.loads(pickled)
 

@@ -37,7 +37,7 @@ def thinker(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made.model.save_pretrained(home / "backbone")
     made.processor.save_pretrained(home / "backbone")
     thinker = shaken(hub_backbone(str(home / "backbone"), None, torch.float32))
-    save(home / "trained", thinker.backbone, None, {}, thinker)
+    save(home / "trained", thinker.backbone, None, (), thinker)
     return home / "trained"
 
 

@@ -86,7 +86,7 @@ def kept(folder: Path, family: str = "llava") -> Path:
     made.model.save_pretrained(folder / "backbone")
     made.processor.save_pretrained(folder / "backbone")
     trained = shaken(hub_backbone(str(folder / "backbone"), None, torch.float32), CONFIG)
-    save(folder / "trained", trained.backbone, None, {"note": "random"}, trained)
+    save(folder / "trained", trained.backbone, None, [{"stage": "random"}], trained)
     return folder / "trained"
 
 

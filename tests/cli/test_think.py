@@ -29,7 +29,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     saved = load_saved("nano", dtype=torch.float32, device="cpu")
     config = ThinkerConfig({"reasoning": 2, "embedding": 4}, queries=4, max_thought_tokens=10)
     thinker = shaken(saved.backbone, config, saved.readout)
-    save(folder, saved.backbone, saved.readout, {"note": "random"}, thinker)
+    save(folder, saved.backbone, saved.readout, [{"stage": "random"}], thinker)
     return folder
 
 

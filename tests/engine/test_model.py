@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +15,7 @@ from ponder.engine.budget import Budget
 from ponder.engine.model import Model
 from ponder.errors import ItemError, ThinkModeError
 from ponder.items import Item
+from ponder.model.saved import load_saved
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -151,3 +154,33 @@ def test_the_shipped_thinker_thinks_in_every_mode() -> None:
             assert {t.latent_steps for t in traces} == {2}
     assert not np.allclose(rows["always"], rows["never"], atol=1e-3)
     assert not np.allclose(rows["latent"], rows["never"], atol=1e-3)
+
+
+def test_every_way_in_has_the_same_instruction_by_default(nano: Model) -> None:
+    record = nano.saved.record | {"instructions": {"query": "Find a picture:", "document": ""}}
+    model = Model(replace(nano.saved, record=record))
+    query = model.encode_query("a red bicycle")
+    [(_, streamed, _)] = model.stream([("it", Item(("a red bicycle",)))], kind="query")
+    assert np.array_equal(model.encode("a red bicycle"), query)
+    assert np.array_equal(streamed, query)
+    plain = model.encode("a red bicycle", instruction="")
+    assert not np.allclose(plain, query)
+    assert np.array_equal(model.encode("a red bicycle", kind="document"), plain)
+    assert np.array_equal(model.encode_document("a red bicycle"), plain)
+
+
+def test_an_instruction_that_changes_nothing_is_told(nano: Model) -> None:
+    picture = Image.new("RGB", (50, 40), "red")
+    with pytest.warns(UserWarning, match="nano reads no instruction beside a picture without"):
+        told = nano.encode(picture, instruction="the same colour")
+    assert np.array_equal(told, nano.encode(picture))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with_words = nano.encode((picture, "what is it"), instruction="the same colour")
+    assert not np.allclose(with_words, nano.encode((picture, "what is it")))
+
+
+def test_the_shipped_models_keep_their_fingerprints(nano: Model) -> None:
+    """An index made with them goes on."""
+    assert nano.fingerprint == "8e4f83417bccb16d"
+    assert load_saved("nano-think").fingerprint == "dd4fed7db7a6d844"

@@ -35,7 +35,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     saved = load_saved(folder, **FLOAT)
     made = saved.trained_thinker()
     made.latent = TransitionAdapter(TransitionConfig(steps=2, width=8), made.backbone.hidden_size)
-    save(folder, saved.backbone, None, {}, made)
+    save(folder, saved.backbone, None, (), made)
     return folder
 
 

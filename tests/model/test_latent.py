@@ -149,7 +149,7 @@ def test_it_is_saved_and_loaded(tmp_path: Path) -> None:
     for module in (made.latent, made.queries):
         assert module is not None
         module.bfloat16().float()
-    save(tmp_path / "model", made.backbone, None, {}, made)
+    save(tmp_path / "model", made.backbone, None, (), made)
     saved = load_saved(tmp_path / "model", dtype=torch.float32, device="cpu")
     loaded = saved.trained_thinker()
     assert loaded.latent is not None

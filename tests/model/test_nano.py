@@ -153,7 +153,14 @@ def test_a_saved_folder_keeps_the_shape_of_the_connector(tmp_path: Path) -> None
     torch.manual_seed(0)
     shape = {"regions_side": 1, "stage_channels": (112,), "together": 3, "loudness": 0.2}
     backbone = nano_backbone(shape)
-    save(tmp_path, backbone, ReadOut(ReadOutConfig(backbone.hidden_size)), {})
+    readout = ReadOut(ReadOutConfig(backbone.hidden_size))
+    save(tmp_path, backbone, readout, ())
+    backbone.model.config.loudness = 0.3
+    save(tmp_path / "louder", backbone, readout, ())
+    backbone.model.config.loudness = 0.2
+    kept, louder = (load_saved(path, device="cpu") for path in (tmp_path, tmp_path / "louder"))
+    assert louder.record["weights"] == kept.record["weights"]  # no tensor shows it
+    assert louder.fingerprint != kept.fingerprint
     backbone.model.bfloat16()
     again = load_saved(tmp_path, dtype=torch.bfloat16, device="cpu").backbone
     assert again.model.config.stage_channels == (112,)

@@ -65,7 +65,7 @@ def train(backbone: Backbone, folder: Path, stop: int | None = None) -> list[dic
     task = Described(split[0].features[:, 0], split[0].words)
     aligner = Aligner(CONFIG, backbone, split, [task])
     try:
-        fit(aligner, frozen(1, backbone), Run(folder), report)
+        fit(aligner, frozen(1, backbone), Run(folder, CONFIG), report)
     except KeyboardInterrupt:
         assert stop is not None
     return read_metrics(folder)

@@ -73,7 +73,7 @@ def made_up_trial(count: int, seed: int) -> Trial:
 
 
 def test_a_gate_learns_when_thoughts_pay(tmp_path: Path) -> None:
-    gate = fit(RECIPE, 6, [made_up(800, 0)], Run(tmp_path), silent)
+    gate = fit(RECIPE, 6, [made_up(800, 0)], Run(tmp_path, RECIPE), silent)
     trial = made_up_trial(400, 1)
     thresholds = choose(gate, trial, RECIPE.token_price)
     [row] = routing(gate, trial.queries, thresholds["query"])
@@ -92,7 +92,7 @@ def test_a_gate_learns_when_thoughts_pay(tmp_path: Path) -> None:
 
 def test_where_the_gain_may_be_luck_nothing_thinks(tmp_path: Path) -> None:
     """Thoughts that only shake the vectors, and a gate that cannot know which of them helped."""
-    gate = fit(RECIPE, 6, [made_up(100, 0)], Run(tmp_path), silent)
+    gate = fit(RECIPE, 6, [made_up(100, 0)], Run(tmp_path, RECIPE), silent)
     luck = 0
     for seed in range(8):
         trial = made_up_trial(60, seed)

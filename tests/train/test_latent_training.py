@@ -252,7 +252,7 @@ def test_a_killed_run_goes_on_with_the_same_losses(tmp_path: Path) -> None:
         made = trainer()
         try:
             dev = tasks(made.thinker.backbone)
-            run_steps(made, Run(folder), report, lambda: made.look(dev))
+            run_steps(made, Run(folder, RECIPE), report, lambda: made.look(dev))
         except KeyboardInterrupt:
             assert stop
         return read_metrics(folder)

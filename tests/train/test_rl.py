@@ -104,7 +104,7 @@ def test_a_killed_run_goes_on_with_the_same_values(tmp_path: Path) -> None:
 
         try:
             made = trainer()
-            run_steps(made, Run(folder), report, made.look)
+            run_steps(made, Run(folder, RECIPE), report, made.look)
         except KeyboardInterrupt:
             assert stop
         return read_metrics(folder)

@@ -9,9 +9,10 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from ponder.errors import PonderError
-from ponder.train.log import Run, read_metrics
-from ponder.train.sft import Sft, SftConfig, look
+from ponder.errors import ConfigError, PonderError
+from ponder.progress import silent
+from ponder.train.log import CHECKPOINT, Run, read_metrics
+from ponder.train.sft import Sft, SftConfig, look, sft
 from ponder.train.stage import run_steps
 from tests.colour_task import COLOURS, tasks
 from tests.thinkers import CONFIG, thinker
@@ -45,7 +46,9 @@ def train(folder: Path, stop: int | None = None) -> list[dict[str, float]]:
 
     made = trainer()
     try:
-        run_steps(made, Run(folder), report, lambda: look(made, tasks(made.thinker.backbone)))
+        run_steps(
+            made, Run(folder, RECIPE), report, lambda: look(made, tasks(made.thinker.backbone))
+        )
     except KeyboardInterrupt:
         assert stop
     return read_metrics(folder)
@@ -85,6 +88,21 @@ def test_a_killed_run_goes_on_with_the_same_losses(tmp_path: Path) -> None:
     train(tmp_path / "killed", stop=8)
     assert train(tmp_path / "killed") == whole
     assert [row["step"] for row in whole] == list(range(RECIPE.steps))
+
+
+def test_a_run_never_takes_another_recipes_checkpoint_for_its_own(tmp_path: Path) -> None:
+    train(tmp_path, stop=8)
+    with pytest.raises(ConfigError, match=r"batch is 6 there and 7 now; .* --out, or delete"):
+        Run(tmp_path, replace(RECIPE, batch=7))
+    with pytest.raises(ConfigError, match=r"checkpoint\.pt is of another recipe"):
+        sft(replace(RECIPE, model="missing"), tmp_path, silent)  # before anything is loaded
+    state = torch.load(tmp_path / CHECKPOINT, weights_only=True)
+    del state["recipe"]
+    torch.save(state, tmp_path / CHECKPOINT)
+    with pytest.raises(ConfigError, match="says nothing of its recipe"):
+        Run(tmp_path, RECIPE)
+    (tmp_path / CHECKPOINT).unlink()
+    Run(tmp_path, replace(RECIPE, batch=7))
 
 
 def test_dev_is_looked_at_without_learning() -> None:

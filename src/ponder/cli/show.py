@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,6 +76,8 @@ def _facts(saved: Saved) -> Iterator[str]:
     yield f"backbone:    {saved.backbone.source['name']}"
     yield f"dimensions:  {reader.dim if reader else 0}"
     yield f"fingerprint: {saved.fingerprint}"
+    for number, stage in enumerate(saved.history):
+        yield f"{'' if number else 'trained:':13}{_stage(stage)}"
     if saved.thinker is None:
         yield "thinks:      no (no reasoning adapter yet)"
         return
@@ -90,3 +92,17 @@ def _facts(saved: Saved) -> Iterator[str]:
     if saved.thinker.latent is not None:
         shape = saved.thinker.latent.config
         yield f"latent:      {shape.steps} steps, {shape.chosen} of {shape.experts} experts in each"
+
+
+def _stage(stage: dict[str, Any]) -> str:
+    """Return a stage of training in a line: what it was, from what, how long, with what."""
+    recipe, versions = stage.get("recipe", {}), stage.get("versions", {})
+    told = [str(stage["stage"])]
+    if "model" in recipe:
+        told.append(f"from {recipe['model']}")
+    if "steps" in recipe:
+        told.append(f"{recipe['steps']} steps")
+    told += [f"{package} {number}" for package, number in versions.items() if number]
+    if stage.get("commit"):
+        told.append(f"commit {stage['commit'][:12]}")
+    return ", ".join(told)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections import deque
 from collections.abc import Iterable, Mapping
 from contextlib import contextmanager
@@ -175,7 +176,8 @@ class Model:
             think: how to think before embedding: `never`; `always`, in words; `latent`, in latent
                 steps; `auto` and `auto-latent`, so for the items that the model's gate picks.
             kind: whose threshold the gate has, a query's or a document's.
-            instruction: what the vectors are for, where an item has no instruction of its own.
+            instruction: what the vectors are for, where an item has no instruction of its own; None
+                for the model's own for this kind.
             sampling: how the tokens of thoughts are chosen; the likeliest each time by default.
             truncate_dim: keep the first so many dimensions; the model is trained for that.
             precision: `float32`, `int8` or `binary`.
@@ -204,7 +206,9 @@ class Model:
         traces: list[Trace] = []
         named = ((f"item {i}", value) for i, value in enumerate(values))
         parsed = ((name, parse(value, name, self.limits)) for name, value in named)
-        results = self._stream(parsed, instruction or "", think, kind, sampling, budget)
+        if instruction is None:
+            instruction = self._saved.instructions[kind]
+        results = self._stream(parsed, instruction, think, kind, sampling, budget)
         with _progress(len(values), show_progress) as advance:
             for i, (_, (vector, trace)) in enumerate(results):
                 rows[i] = vector
@@ -215,13 +219,11 @@ class Model:
         return (chosen, traces) if return_trace else chosen
 
     def encode_query(self, items: Sequence[Any] | Any, **options: Any) -> Any:
-        """Embed what is searched for: `encode` with the model's query instruction."""
-        options.setdefault("instruction", self._saved.instructions["query"])
+        """Embed what is searched for: `encode` with the instruction and threshold of queries."""
         return self.encode(items, kind="query", **options)
 
     def encode_document(self, items: Sequence[Any] | Any, **options: Any) -> Any:
-        """Embed what is searched: `encode` with the model's document instruction."""
-        options.setdefault("instruction", self._saved.instructions["document"])
+        """Embed what is searched: `encode` with the instruction and threshold of documents."""
         return self.encode(items, kind="document", **options)
 
     def similarity(self, a: NDArray[np.generic], b: NDArray[np.generic]) -> NDArray[np.float32]:
@@ -269,6 +271,12 @@ class Model:
 
         def prepare(pair: tuple[K, Item]) -> tuple[K, Prepared]:
             key, item = pair
+            if not self.thinks and not item.texts and (item.instruction or instruction):
+                warnings.warn(
+                    f"{self.name} reads no instruction beside a picture without words, so it "
+                    "changes nothing; put words into the item, or use a model that thinks",
+                    stacklevel=2,
+                )
             return key, self._backbone.prepare(item, str(key), instruction)
 
         def prepared() -> Iterator[Prepared]:

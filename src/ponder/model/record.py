@@ -190,7 +190,11 @@ def read_record(path: Path) -> dict[str, Any]:
         elif is_nano and section in ("nano", "readout"):
             fail(path, section, Rule("an object", bool), None)
     kinds = ("query", "document")
-    rules = {"instructions": each(kinds, TEXT), "weights": each(FILES, TEXT)}
+    rules = {
+        "fingerprint": whole(1, 1024),
+        "instructions": each(kinds, TEXT),
+        "weights": each(FILES, TEXT),
+    }
     check(path, "", record, rules, required=())
     return record
 

@@ -48,7 +48,7 @@ from ponder.packages import sha256
 from ponder.paths import expanded
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from torch import Tensor
 
@@ -65,6 +65,11 @@ SHIPPED = {
 
 # Part of the fingerprint: raise it when items turn into tokens or pixels in another way.
 PREPROCESSING = 2
+
+# How the fingerprint is made, kept in each record: models keep theirs, and so indexes theirs, when
+# it comes to be made of more. From 2 on it holds the shape of `nano`, whose `loudness` and
+# `together` change vectors though no tensor shows them.
+FINGERPRINT = 2
 
 
 @dataclass(frozen=True)
@@ -90,6 +95,17 @@ class Saved:
         """The default instruction of a query and of a document; may be empty."""
         chosen: dict[str, str] = self.record.get("instructions", {})
         return {"query": "", "document": ""} | chosen
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """The stages it was trained in, in order; `ponder.train.history.stage_record` makes them.
+
+        Older records know each stage's recipe and no more.
+        """
+        kept = self.record.get("training", [])
+        if isinstance(kept, dict):
+            kept = [{"stage": name, "recipe": recipe} for name, recipe in kept.items()]
+        return [stage for stage in kept if _is_stage(stage)]
 
     @property
     def parameter_count(self) -> int:
@@ -119,6 +135,8 @@ class Saved:
         parts = {key: self.record.get(key) for key in ("backbone", "weights", "readout", "thinker")}
         if "latent" in self.record:
             parts["latent"] = self.record["latent"]
+        if self.record.get("fingerprint", 1) >= FINGERPRINT:
+            parts["nano"] = self.record.get("nano")
         parts |= {
             "instructions": self.instructions,
             "chat_template": processor.chat_template,
@@ -172,7 +190,7 @@ def save(
     folder: Path,
     backbone: Backbone,
     readout: ReadOut | None,
-    training: dict[str, Any],
+    history: Sequence[Mapping[str, Any]],
     thinker: Thinker | None = None,
 ) -> None:
     """Write what ponder trained, in bfloat16, and its record.
@@ -181,11 +199,11 @@ def save(
         folder: where to; made if missing.
         backbone: is only named, except for `nano`'s connector.
         readout: `nano`'s read-out of means.
-        training: how it was trained, kept in the record.
+        history: the stages it was trained in, as `Saved.history` returns them.
         thinker: adapters, queries, gate and transition adapter, once there are any.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    record: dict[str, Any] = {"backbone": backbone.source}
+    record: dict[str, Any] = {"fingerprint": FINGERPRINT, "backbone": backbone.source}
     files: list[str] = []
     if readout is not None:
         config: NanoConfig = backbone.model.config
@@ -214,7 +232,7 @@ def save(
             files.append(LATENT)
     record["instructions"] = {"query": "", "document": ""}
     record["weights"] = {name: sha256(folder / name) for name in files}
-    record["training"] = training
+    record["training"] = list(history)
     write_interchange(folder, record["instructions"])
     (folder / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
@@ -364,6 +382,17 @@ def _load_thinker(
             gate = Gate.of(read_tensors(folder / GATE), backbone.hidden_size, str(folder / GATE))
     parts = (queries.requires_grad_(False).to(place), gate.eval().to(place) if gate else None)
     return Thinker(backbone, adapters, *parts, config, readout)
+
+
+def _is_stage(kept: Any) -> bool:
+    """Tell whether part of a record, which may be anybody's, is a stage of training."""
+    mappings = ("recipe", "values", "versions", "data")
+    return (
+        isinstance(kept, dict)
+        and isinstance(kept.get("stage"), str)
+        and all(isinstance(kept.get(name, {}), dict) for name in mappings)
+        and isinstance(kept.get("commit"), str | None)
+    )
 
 
 def _write(state: Mapping[str, Tensor], path: Path) -> None:

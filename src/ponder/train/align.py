@@ -8,7 +8,6 @@ a second on a CPU at any batch size.
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,6 +20,7 @@ from ponder.model.connector import Connector
 from ponder.model.readout import Pooled, ReadOut, ReadOutConfig
 from ponder.model.saved import fastest_dtype, nano_backbone, save
 from ponder.train.frozen import Described, Pictures, freeze, freeze_task
+from ponder.train.history import stage_record
 from ponder.train.log import Run, plot, read_metrics
 from ponder.train.losses import info_nce, matryoshka
 from ponder.train.schedule import STEPS_APART, cosine
@@ -232,6 +232,7 @@ def align(config: AlignConfig, folder: Path, report: Progress) -> dict[str, floa
     Raises:
         PonderError: the loss is no longer a number; the last checkpoint is from before that.
     """
+    run = Run(folder, config)
     gallery = build(config.part, default_folder(config.part), report)
     backbone = nano_backbone(
         {
@@ -250,10 +251,10 @@ def align(config: AlignConfig, folder: Path, report: Progress) -> dict[str, floa
     )
     tasks = [freeze_task(backbone, name, "train", report) for name in config.tasks]
     aligner = Aligner(config, backbone, train, tasks)
-    scores = fit(aligner, dev, Run(folder), report)
+    scores = fit(aligner, dev, run, report)
     backbone.model.model.connector = aligner.connector
-    record = {"align": dataclasses.asdict(config)} | scores
-    save(folder / "model", backbone, aligner.readout, record)
+    history = [stage_record("align", config, scores, [gallery / "manifest.json"])]
+    save(folder / "model", backbone, aligner.readout, history)
     plot(read_metrics(folder), folder / "curves.png")
     return scores
 

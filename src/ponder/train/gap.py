@@ -1,6 +1,6 @@
 """The gap: how much nearer an embedding is to what is right than to what is not.
 
-One routine filters thoughts, labels the gate and rewards the writing of thoughts.
+One routine labels the gate and rewards the writing of thoughts.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,8 +19,9 @@ from torch.nn import functional as F
 from ponder.gallery.tasks import TASKS
 from ponder.model.gate import Gate, cut
 from ponder.model.saved import load_saved, save
+from ponder.train.history import stage_record
 from ponder.train.log import Run
-from ponder.train.task_pairs import load_pairs
+from ponder.train.task_pairs import load_pairs, tasks_manifest
 from ponder.train.trial import Trial, Tried, try_both
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ def train_gate(config: GateConfig, folder: Path, report: Progress) -> list[dict[
         ThinkModeError: the model cannot think.
         PonderError: the tasks were not built.
     """
+    run = Run(folder, config)
     saved = load_saved(config.model)
     thinker = saved.trained_thinker()
     tried = {}
@@ -96,7 +98,7 @@ def train_gate(config: GateConfig, folder: Path, report: Progress) -> list[dict[
         with thinker.folded():
             tried[split] = try_both(thinker, pairs, config.items, config.temperature, report)
     learnt = (tried["train"].queries, tried["train"].documents)
-    gate = fit(config, thinker.backbone.hidden_size, learnt, Run(folder), report)
+    gate = fit(config, thinker.backbone.hidden_size, learnt, run, report)
     dev = tried["dev"]
     thresholds = choose(gate, dev, config.token_price)
     parts = (dev.queries, dev.documents)
@@ -104,8 +106,8 @@ def train_gate(config: GateConfig, folder: Path, report: Progress) -> list[dict[
     (folder / "routing.json").write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
     thinker.gate = gate
     thinker.config = replace(thinker.config, thresholds=thresholds)
-    training = saved.record.get("training", {}) | {"gate": asdict(config)}
-    save(folder / "model", thinker.backbone, saved.readout, training, thinker)
+    history = [*saved.history, stage_record("gate", config, {}, [tasks_manifest()])]
+    save(folder / "model", thinker.backbone, saved.readout, history, thinker)
     return table
 
 

@@ -6,7 +6,7 @@ its gate do, too. With more parts in `learns` everything is trained together, as
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -17,6 +17,7 @@ from ponder.gallery.tasks import TASKS
 from ponder.model.latent import TransitionAdapter, TransitionConfig
 from ponder.model.saved import load_saved, save
 from ponder.train.curriculum import Curriculum, Stage
+from ponder.train.history import stage_record
 from ponder.train.latent_loss import LatentLoss, LatentWeights
 from ponder.train.learning import (
     embedding_prefixes,
@@ -27,7 +28,7 @@ from ponder.train.learning import (
 from ponder.train.log import Run, plot, read_metrics
 from ponder.train.pair_trainer import PairTrainer
 from ponder.train.stage import run_steps
-from ponder.train.task_pairs import load_pairs
+from ponder.train.task_pairs import load_pairs, tasks_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -236,6 +237,7 @@ def latent(config: LatentConfig, folder: Path, report: Progress) -> dict[str, fl
         ThinkModeError: the model cannot think, or its interface is `reencode`.
         PonderError: the tasks were not built, or the loss is no longer a number.
     """
+    run = Run(folder, config)
     accelerator = Accelerator()
     saved = load_saved(config.model, device=accelerator.device)
     thinker = saved.trained_thinker()
@@ -244,9 +246,9 @@ def latent(config: LatentConfig, folder: Path, report: Progress) -> dict[str, fl
         load_pairs(config.tasks, split, thinker.backbone, report) for split in ("train", "dev")
     )
     trainer = LatentTrainer(config, thinker, accelerator, train)
-    values = run_steps(trainer, Run(folder), report, lambda: trainer.look(dev))
+    values = run_steps(trainer, run, report, lambda: trainer.look(dev))
     if accelerator.is_main_process:
-        record = saved.record.get("training", {}) | {"latent": asdict(config)}
-        save(folder / "model", thinker.backbone, saved.readout, record, thinker)
+        history = [*saved.history, stage_record("latent", config, values, [tasks_manifest()])]
+        save(folder / "model", thinker.backbone, saved.readout, history, thinker)
         plot(read_metrics(folder), folder / "curves.png")
     return values

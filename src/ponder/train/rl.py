@@ -12,7 +12,7 @@ goes on from a cached context and its reward is computed from what the cache the
 from __future__ import annotations
 
 import random
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,11 +26,12 @@ from ponder.gallery.tasks import TASKS
 from ponder.model.saved import load_saved, save
 from ponder.model.thoughts import OPENING
 from ponder.train.gap import gap
+from ponder.train.history import stage_record
 from ponder.train.likelihood import surprises
 from ponder.train.log import Run, plot, read_metrics
 from ponder.train.schedule import STEPS_APART, cosine
 from ponder.train.stage import run_steps
-from ponder.train.task_pairs import load_pairs
+from ponder.train.task_pairs import load_pairs, tasks_manifest
 from ponder.train.trial import embed_plain, think
 
 if TYPE_CHECKING:
@@ -316,6 +317,7 @@ def rl(config: RlConfig, folder: Path, report: Progress) -> dict[str, float]:
         ThinkModeError: the model cannot think.
         PonderError: the tasks were not built, or a value is no number.
     """
+    run = Run(folder, config)
     accelerator = Accelerator()
     saved = load_saved(config.model, device=accelerator.device)
     thinker = saved.trained_thinker()
@@ -323,9 +325,9 @@ def rl(config: RlConfig, folder: Path, report: Progress) -> dict[str, float]:
         load_pairs(config.tasks, split, thinker.backbone, report) for split in ("train", "dev")
     )
     trainer = Grpo(config, thinker, accelerator, tasks, dev)
-    values = run_steps(trainer, Run(folder), report, trainer.look)
+    values = run_steps(trainer, run, report, trainer.look)
     if accelerator.is_main_process:
-        record = saved.record.get("training", {}) | {"rl": asdict(config)}
-        save(folder / "model", thinker.backbone, saved.readout, record, thinker)
+        history = [*saved.history, stage_record("rl", config, values, [tasks_manifest()])]
+        save(folder / "model", thinker.backbone, saved.readout, history, thinker)
         plot(read_metrics(folder), folder / "curves.png")
     return values

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -12,6 +12,7 @@ from accelerate import Accelerator
 from ponder.gallery.tasks import TASKS
 from ponder.model.saved import load_saved, save
 from ponder.model.thinker import Thinker, ThinkerConfig
+from ponder.train.history import stage_record
 from ponder.train.joint import JointLoss, Weights
 from ponder.train.learning import (
     embedding_prefixes,
@@ -24,15 +25,15 @@ from ponder.train.pair_trainer import PairTrainer
 from ponder.train.record_pairs import load_records
 from ponder.train.records import read_root
 from ponder.train.stage import run_steps
-from ponder.train.task_pairs import load_pairs
+from ponder.train.task_pairs import load_pairs, tasks_manifest
 from ponder.train.trial import think
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import torch
     from torch import Tensor
 
+    from ponder.model.saved import Saved
     from ponder.progress import Progress
     from ponder.train.joint import PairBatch, Pairs
     from ponder.train.record_pairs import RecordPairs
@@ -188,19 +189,21 @@ def sft(config: SftConfig, folder: Path, report: Progress) -> dict[str, float]:
         PonderError: the tasks were not built, a file of records is none, there is nothing to learn
             from, or the loss is no longer a number.
     """
+    run = Run(folder, config)
     accelerator = Accelerator()
-    thinker = start(config, accelerator.device)
+    saved = load_saved(config.model, device=accelerator.device)
+    thinker = start(config, saved)
     train, dev = (
         load_pairs(config.tasks, split, thinker.backbone, report) for split in ("train", "dev")
     )
     files, roots = map(Path, config.records), dict(map(read_root, config.roots))
     written, bad = load_records(files, roots, thinker.backbone)
     trainer = Sft(config, thinker, accelerator, [*train, *written])
-    values = run_steps(trainer, Run(folder), report, lambda: look(trainer, dev))
+    values = run_steps(trainer, run, report, lambda: look(trainer, dev))
     if accelerator.is_main_process:
         list_bad(folder / BAD, bad, written)
-        record = {"sft": asdict(config)} | values
-        save(folder / "model", thinker.backbone, thinker.readout, record, thinker)
+        history = [*saved.history, stage_record("sft", config, values, [tasks_manifest(), *files])]
+        save(folder / "model", thinker.backbone, thinker.readout, history, thinker)
         plot(read_metrics(folder), folder / "curves.png")
     return values
 
@@ -213,9 +216,8 @@ def list_bad(path: Path, rows: Sequence[BadRow], sources: Sequence[RecordPairs])
         path.write_text("".join(json.dumps(row) + "\n" for row in reasons), encoding="utf-8")
 
 
-def start(config: SftConfig, device: torch.device) -> Thinker:
+def start(config: SftConfig, saved: Saved) -> Thinker:
     """Return a thinker to train: fresh parts on a model that has none, else those it has."""
-    saved = load_saved(config.model, device=device)
     thinker = saved.thinker or Thinker.fresh(
         saved.backbone,
         ThinkerConfig(

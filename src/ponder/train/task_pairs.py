@@ -20,6 +20,7 @@ from ponder.train.packed import pack, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from torch import Tensor
 
@@ -95,6 +96,11 @@ class TaskPairs:
             side([self.candidates[i] for i in positives]),
             torch.tensor(positives),
         )
+
+
+def tasks_manifest() -> Path:
+    """Return the file that says what the built tasks are made of."""
+    return default_folder() / "manifest.json"
 
 
 def load_pairs(
