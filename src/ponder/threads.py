@@ -2,7 +2,9 @@
 
 GNU's OpenMP, which PyTorch's packages for Linux bring, has a thread that waits for others spin for
 milliseconds. Where another process has the core that the other thread needs, both lose that time at
-every barrier, hundreds of times a text. With the passive policy a waiting thread sleeps.
+every barrier, hundreds of times a text. A thread that spins for some microseconds and then sleeps
+costs nothing where the cores are free, and little where they are not (docs/results.md, "Beside
+neighbours").
 
 The number of threads follows the cores that this process may use, not how busy they are: what is
 busy at the start says little about later, and beside busy neighbours one thread was slower as often
@@ -15,6 +17,7 @@ import math
 import os
 from pathlib import Path
 
+SPINS = "1000"
 _CGROUPS = Path("/sys/fs/cgroup")
 _OWN_CGROUP = Path("/proc/self/cgroup")
 
@@ -26,7 +29,9 @@ def share_cores() -> None:
     imported, so call it before that. The command line does; `import ponder` does not, since a
     program's environment is its own.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if "OMP_WAIT_POLICY" not in os.environ and "GOMP_SPINCOUNT" not in os.environ:
+        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # heard by every OpenMP
+        os.environ["GOMP_SPINCOUNT"] = SPINS  # by GNU's, which would not spin at all
     if usable_cores() < _affine_cores():  # OpenMP goes by the latter itself
         os.environ.setdefault("OMP_NUM_THREADS", str(usable_cores()))
 
