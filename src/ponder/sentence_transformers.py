@@ -100,7 +100,9 @@ class PonderModule(InputModule):
 
     def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         """Add unit vectors (B, D) in float32."""
-        rows = torch.from_numpy(self._model.encode(features["items"], show_progress=False))
+        # Items have their prompts by now, and none means none here.
+        embedded = self._model.encode(features["items"], instruction="", show_progress=False)
+        rows = torch.from_numpy(embedded)
         return features | {"sentence_embedding": rows.to(self._model.saved.backbone.device)}
 
     @classmethod

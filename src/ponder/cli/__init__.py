@@ -34,7 +34,13 @@ app.command(
     """,
 )
 app.command(
-    "ponder.cli.search:search", name="search", help="Search an index by words or a picture."
+    "ponder.cli.search:search",
+    name="search",
+    help="""Search an index by words, a picture or a page.
+
+    Hits are laid out for reading on a terminal. Elsewhere each is a line of score, kind, path,
+    place and snippet with tabs between; --json is exact.
+    """,
 )
 app.command("ponder.cli.status:status", name="status", help="Say what an index holds.")
 app.command("ponder.cli.forget:forget", name="forget", help="Drop files from an index.")
