@@ -23,14 +23,15 @@ li { border: 1px solid var(--line); border-radius: .5rem; display: flex; flex-di
 .view { align-items: center; background: #fff; color: #222; display: flex; height: 11rem;
         justify-content: center; overflow: hidden }
 .view img { max-height: 100%; max-width: 100% }
-.view q { font: 14px/1.5 Georgia, serif; padding: .8rem 1rem; quotes: none }
+.view q { align-self: flex-start; font: 14px/1.5 Georgia, serif; padding: .8rem 1rem; quotes: none }
 .bar { background: var(--line); height: 4px }
 .bar div { background: var(--bar); height: 100% }
 .note { padding: .6rem .8rem }
 .note b { font-variant-numeric: tabular-nums; font-weight: 600 }
 .note span { color: var(--dim); float: right }
 .note p { margin: .2rem 0 0; overflow-wrap: anywhere }
-a { color: inherit }
+a { color: inherit; text-decoration: none }
+a:hover, a:focus { text-decoration: underline }
 .note small { color: var(--dim); display: block; margin-top: .3rem; max-height: 4.2em;
               overflow: hidden }
 """
