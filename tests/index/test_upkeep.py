@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pyarrow.parquet as pq
 import pytest
 from colours import Colours
 from file_samples import make_pdf, make_picture
@@ -11,8 +12,9 @@ from snapshots import snapshot
 
 from ponder.errors import ItemError
 from ponder.index import ingest
-from ponder.index.folder import Record
+from ponder.index.folder import RECORD, Record
 from ponder.index.index import Index
+from ponder.index.report import ERRORS
 from ponder.index.upkeep import absent, forget, status
 
 if TYPE_CHECKING:
@@ -129,6 +131,17 @@ def test_status_and_forget(folder: Path, tmp_path: Path) -> None:
     assert index.forget(folder) == 1
     assert status(index.path).roots == []
     assert status(index.path).files == 0
+
+
+def test_an_index_of_an_earlier_version_has_a_status(folder: Path, tmp_path: Path) -> None:
+    index = Index(tmp_path / "x.lance", Colours())
+    (folder / "bad.png").write_bytes(b"x")
+    index.add(folder)
+    (index.path / RECORD).unlink()
+    errors = index.path / ERRORS
+    pq.write_table(pq.read_table(errors).drop_columns(["is_partial"]), errors)
+    found = status(index.path)
+    assert (found.files, found.errors, found.partial, found.roots) == (2, 1, 0, [])
 
 
 def test_roots_are_remembered_once(tmp_path: Path) -> None:

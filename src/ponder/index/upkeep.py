@@ -159,7 +159,10 @@ def _are_partial(folder: Path) -> list[bool]:
     errors = folder / ERRORS
     if not errors.exists():
         return []
-    kept: list[bool] = pq.read_table(errors, columns=["is_partial"])["is_partial"].to_pylist()
+    told = pq.read_table(errors)
+    if "is_partial" not in told.column_names:  # of an earlier version, which told of no such files
+        return [False] * told.num_rows
+    kept: list[bool] = told["is_partial"].to_pylist()
     return kept
 
 
